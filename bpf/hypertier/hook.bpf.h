@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The policy hook on stock kernels: the loader fills the ranges and moves maps and runs one of
+ * these programs over them (BPF_PROG_RUN), once per epoch. The ops see one element at a time.
+ */
+#ifndef HYPERTIER_HOOK_BPF_H
+#define HYPERTIER_HOOK_BPF_H
+
+#include <hypertier/maps.bpf.h>
+#include <hypertier/ops.bpf.h>
+
+static long ht_rank_one(__u32 i, void *arg)
+{
+	struct ht_batch_args *args = arg;
+	__u32 nr = args->first + i;
+	struct ht_range *r = bpf_map_lookup_elem(&ranges, &nr);
+
+	if (!r)
+		return 1;
+	r->score = ht_ops_rank(r);
+	return 0;
+}
+
+SEC("syscall")
+int ht_rank(struct ht_batch_args *args)
+{
+	struct ht_batch_args a = *args;
+
+	bpf_loop(a.nr, ht_rank_one, &a, 0);
+	return 0;
+}
+
+static long ht_admit_one(__u32 i, void *arg)
+{
+	struct ht_batch_args *args = arg;
+	__u32 nr = args->first + i;
+	struct ht_move *m = bpf_map_lookup_elem(&moves, &nr);
+
+	if (!m)
+		return 1;
+	m->admitted = ht_ops_admit(m) != 0;
+	return 0;
+}
+
+SEC("syscall")
+int ht_admit(struct ht_batch_args *args)
+{
+	struct ht_batch_args a = *args;
+
+	bpf_loop(a.nr, ht_admit_one, &a, 0);
+	return 0;
+}
+
+SEC("syscall")
+int ht_tick(struct ht_tick *t)
+{
+	struct ht_tick copy = *t;
+
+	if (ht_ops.tick)
+		ht_ops.tick(&copy);
+	return 0;
+}
+
+/* Returns ops.init's result; writes back which ops the policy has. */
+SEC("syscall")
+int ht_init(struct ht_init_args *args)
+{
+	struct ht_init copy = args->init;
+
+	args->ops = ht_ops_present();
+	return ht_ops.init ? ht_ops.init(&copy) : 0;
+}
+
+SEC("syscall")
+int ht_exit(struct ht_exit *e)
+{
+	struct ht_exit copy = *e;
+
+	if (ht_ops.exit)
+		ht_ops.exit(&copy);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One program per kind of source. Each fills a struct ht_sample and hands it to the sampler. All
+ * are in every policy object; the loader attaches those that the chosen source needs.
+ */
+#ifndef HYPERTIER_SOURCES_BPF_H
+#define HYPERTIER_SOURCES_BPF_H
+
+#include <hypertier/sampler.bpf.h>
+
+#define HT_WEIGHT_BITS (PERF_SAMPLE_WEIGHT | PERF_SAMPLE_WEIGHT_STRUCT)
+
+
+/*
+ * Address, latency and data source as the kernel has them. sample_flags says which are set; the
+ * low 32 bits of either weight format hold the latency.
+ */
+static __always_inline void ht_read_sample(struct ht_sample *s, struct perf_sample_data *data)
+{
+	__u64 flags = 0, weight = 0;
+
+	if (bpf_core_field_exists(data->sample_flags))
+		bpf_core_read(&flags, sizeof(flags), &data->sample_flags);
+	bpf_core_read(&s->addr, sizeof(s->addr), &data->addr);
+	if (flags & HT_WEIGHT_BITS) {
+		bpf_core_read(&weight, sizeof(weight), &data->weight.full);
+		s->lat = (__u32)weight;
+	}
+	if (flags & PERF_SAMPLE_DATA_SRC) {
+		bpf_core_read(&s->data_src, sizeof(s->data_src), &data->data_src.val);
+		/* PERF_MEM_OP_STORE of union perf_mem_data_src.mem_op */
+		s->write = s->data_src >> 2 & 1;
+	}
+}
+
+static __always_inline void ht_current_sample(struct ht_sample *s)
+{
+	__u32 zero = 0;
+	struct ht_ctl *c = bpf_map_lookup_elem(&control, &zero);
+
+	s->tgid = bpf_get_current_pid_tgid() >> 32;
+	s->source = c ? c->source : HT_SRC_NONE;
+	s->weight = 1;
+	s->node = ~0U;
+}
+
+/*
+ * Overflow of a perf event. The context is a struct bpf_perf_event_data_kern behind the verifier's
+ * back; reading it as kernel memory gives weight and data source on every kernel since 6.1, where
+ * the kfunc for it came later.
+ */
+SEC("perf_event")
+int ht_perf(void *ctx)
+{
+	struct bpf_perf_event_data_kern *k = ctx;
+	struct perf_sample_data *data = NULL;
+	struct ht_sample s = {};
+
+	ht_current_sample(&s);
+	bpf_core_read(&data, sizeof(data), &k->data);
+	if (data)
+		ht_read_sample(&s, data);
+	ht_sample(&s);
+	return 0;
+}
+
+/*
+ * Large PEBS: all but the last record of a drain reach perf_event_output() only. The loader points
+ * this program at that function (or at perf_event_output_forward for software events) and lists
+ * the ids of its events; records of other events pass by.
+ */
+SEC("?fentry/perf_event_output")
+int ht_perf_output(__u64 *ctx)
+{
+	struct perf_event *event = (void *)ctx[0];
+	struct perf_sample_data *data = (void *)ctx[1];
+	struct ht_cpu_stats *st;
+	struct ht_sample s = {};
+	__u64 id = 0;
+	__u32 zero = 0;
+
+	bpf_core_read(&id, sizeof(id), &event->id);
+	if (!bpf_map_lookup_elem(&events, &id))
+		return 0;
+	st = bpf_map_lookup_elem(&stats, &zero);
+	if (st)
+		st->fentry++;
+	ht_current_sample(&s);
+	ht_read_sample(&s, data);
+	ht_sample(&s);
+	return 0;
+}
+
+/* NUMA balancing's hint faults (and first touches: accesses as well) with their address. */
+SEC("tp/exceptions/page_fault_user")
+int ht_page_fault(struct trace_event_page_fault_user *ctx)
+{
+	struct ht_sample s = {};
+
+	ht_current_sample(&s);
+	s.addr = ctx->address;
+	s.write = ctx->error_code >> 1 & 1; /* X86_PF_WRITE */
+	ht_sample(&s);
+	return 0;
+}
+
+struct ht_damon_loop {
+	struct ht_sample s;
+	__u64 end;
+};
+
+static long ht_damon_tile(__u32 i, void *arg)
+{
+	struct ht_damon_loop *l = arg;
+	struct ht_sample s = l->s;
+
+	if (l->s.addr >= l->end)
+		return 1;
+	ht_sample(&s);
+	l->s.addr = (l->s.addr & ~(HT_TILE_SIZE - 1)) + HT_TILE_SIZE;
+	return 0;
+}
+
+/*
+ * One region of a DAMON aggregation: each tile it covers gets its access count. DAMON knows
+ * regions, not pages, so page bits mean little here and rarely repeat.
+ */
+#define HT_DAMON_MAX_TILES 65536 /* 128 GiB per region */
+SEC("tp/damon/damon_aggregated")
+int ht_damon(struct trace_event_damon_aggregated *ctx)
+{
+	struct ht_damon_loop l = {};
+	__u32 idx = ctx->target_id, *tgid;
+
+	if (!ctx->nr_accesses)
+		return 0;
+	tgid = bpf_map_lookup_elem(&damon_targets, &idx);
+	if (!tgid || !*tgid)
+		return 0;
+	l.s.addr = ctx->start;
+	l.s.tgid = *tgid;
+	l.s.source = HT_SRC_DAMON;
+	l.s.weight = ctx->nr_accesses;
+	l.s.node = ~0U;
+	l.end = ctx->end;
+	bpf_loop(HT_DAMON_MAX_TILES, ht_damon_tile, &l, 0);
+	return 0;
+}
+
+static long ht_inject_one(__u32 i, void *arg)
+{
+	struct ht_inject_args *args = arg;
+	struct ht_inject_rec *r = bpf_map_lookup_elem(&inject, &i);
+	struct ht_sample s = {};
+
+	if (!r || i >= args->nr)
+		return 1;
+	s.addr = r->addr;
+	s.tgid = r->tgid;
+	s.source = args->source;
+	s.weight = 1;
+	s.lat = r->lat;
+	s.write = r->write;
+	s.node = r->node == 0xff ? ~0U : r->node;
+	ht_sample(&s);
+	return 0;
+}
+
+/* Samples that arrive in user space first: the lab's ring, recordings. */
+SEC("syscall")
+int ht_inject(struct ht_inject_args *args)
+{
+	struct ht_inject_args a = *args;
+
+	bpf_loop(HT_INJECT_MAX, ht_inject_one, &a, 0);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * What a policy object says of itself, checked by the loader before anything is loaded. The ABI
+ * number covers every header in this directory that BPF and user space share: ops.h, heat.h,
+ * ctl.h and stats.h. It is raised whenever a layout or a meaning changes.
+ */
+#ifndef HYPERTIER_ABI_H
+#define HYPERTIER_ABI_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+#define HT_ABI_VERSION 1
+#define HT_ABI_MAGIC 0x48595054 /* "TPYH" */
+#define HT_NAME_LEN 16
+
+/* Bits of struct ht_policy_info.ops: which ops the policy fills in. */
+enum ht_op {
+	HT_OP_SAMPLE = 1 << 0,
+	HT_OP_AGE = 1 << 1,
+	HT_OP_RANK = 1 << 2,
+	HT_OP_ADMIT = 1 << 3,
+	HT_OP_TICK = 1 << 4,
+	HT_OP_INIT = 1 << 5,
+	HT_OP_EXIT = 1 << 6,
+};
+
+/* Lives in the object's section ".rodata.policy", as its first and only variable. */
+struct ht_policy_info {
+	__u32 magic;
+	__u32 abi;
+	__u32 ops; /* enum ht_op bits */
+	__u32 flags; /* enum ht_policy_flags */
+	char name[HT_NAME_LEN];
+};
+
+enum ht_policy_flags {
+	HT_POLICY_OBSERVE = 1 << 0, /* never migrate, whatever the ranking says */
+};
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * The heat map, shared by the sampler (BPF, any context including NMI) and the loader (mmap).
+ *
+ * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile costs 96 bytes: its
+ * aged sample count, and one bit per page that tells "sampled in this window". Whether page detail
+ * is worth having is a property of the samples: if they repeat on few pages (the repeats exceed
+ * what a uniform spread would give), the tile is dispersed and gets a block of 512 four-bit page
+ * counters. Uniform, streaming and contiguous memory never pays for page detail.
+ *
+ * All maps are mmap-able arrays, preallocated and direct-indexed, so the sampler never allocates
+ * and user space reads without system calls:
+ *   heat        array of struct ht_tile, element 0 unused (id 0 means "none")
+ *   heat_index  array of struct ht_bucket: key -> tile id, a 16-way set of two choices
+ *   heat_pages  array of struct ht_detail, element 0 unused
+ *   free_tiles, free_pages   rings of free ids: the loader produces, the sampler consumes
+ * Counters are racy by intent: a lost increment is a sampling error, an atomic one costs 4 ns.
+ */
+#ifndef HYPERTIER_HEAT_H
+#define HYPERTIER_HEAT_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+#define HT_PAGE_SHIFT 12
+#define HT_TILE_SHIFT 21
+#define HT_TILE_PAGES 512
+#define HT_TILE_SIZE (1ULL << HT_TILE_SHIFT)
+#define HT_PAGE_MAX 15 /* a page counter saturates here */
+
+/* 22 bits of tgid (PID_MAX_LIMIT is 2^22) over 36 bits of va >> 21 (57-bit addresses). */
+#define HT_KEY_VA_BITS 36
+#define HT_KEY(tgid, va) (((__u64)(tgid) << HT_KEY_VA_BITS) | ((__u64)(va) >> HT_TILE_SHIFT))
+#define HT_KEY_TGID(key) ((__u32)((key) >> HT_KEY_VA_BITS))
+#define HT_KEY_VA(key) (((key) & ((1ULL << HT_KEY_VA_BITS) - 1)) << HT_TILE_SHIFT)
+
+struct ht_tile {
+	__u64 key; /* HT_KEY(), 0 = free */
+	__u32 total; /* weight sampled, aged */
+	__u32 tick; /* aging tick up to which this tile has been aged */
+	__u32 detail; /* id in heat_pages, 0 = none */
+	__u16 win_n; /* samples in this window (one aging tick) */
+	__u16 win_r; /* of these, samples that hit a page already sampled in the window */
+	__u16 acc_r; /* repeats of earlier windows, aged */
+	__u16 acc_e; /* repeats a uniform spread would have given there, aged */
+	__u32 writes; /* sampled stores, aged */
+	__u64 touched[HT_TILE_PAGES / 64]; /* pages sampled in this window */
+};
+
+/* Page p is bits 4 * (p % 16) .. + 3 of word p / 16. */
+struct ht_detail {
+	__u64 nib[HT_TILE_PAGES / 16];
+};
+
+#define HT_WAYS 16
+#define HT_TAG_SHIFT 22
+#define HT_ID_MASK ((1U << HT_TAG_SHIFT) - 1) /* 4 Mi tiles: 8 TiB */
+
+/* A slot is tag << HT_TAG_SHIFT | tile id, 0 = empty. The tag only filters: the tile's key decides. */
+struct ht_bucket {
+	__u32 slot[HT_WAYS];
+};
+
+/* 64-bit finaliser of MurmurHash3 (Appleby, public domain), good enough in both halves. */
+static inline __u64 ht_hash(__u64 key)
+{
+	key ^= key >> 33;
+	key *= 0xff51afd7ed558ccdULL;
+	key ^= key >> 33;
+	key *= 0xc4ceb9fe1a85ec53ULL;
+	return key ^ (key >> 33);
+}
+
+/* First and second choice of bucket, first way to try, tag. nr_buckets is a power of two. */
+#define HT_HASH_BUCKET(h, nr_buckets) ((__u32)(h) & ((nr_buckets) - 1))
+#define HT_HASH_BUCKET2(h, nr_buckets) ((__u32)((h) >> 20) & ((nr_buckets) - 1))
+#define HT_HASH_WAY(h) ((__u32)((h) >> 48) & (HT_WAYS - 1))
+#define HT_HASH_TAG(h) ((__u32)((h) >> 54))
+
+#define HT_IDS_PER_LINE 16
+/* One cache line of a ring of free ids. */
+struct ht_id_line {
+	__u32 id[HT_IDS_PER_LINE];
+};
+
+static inline unsigned int ht_detail_get(const struct ht_detail *d, unsigned int page)
+{
+	return (d->nib[(page >> 4) & 31] >> ((page & 15) * 4)) & 15;
+}
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * What must be put back. Before the loader changes anything that outlives it (a sysctl, DAMON's
+ * sysfs, a pin), it writes down how to undo it, in /run/hypertier/journal, on disk before the
+ * change is made. A clean exit undoes all and removes the file; after a kill -9 the next start
+ * finds it and undoes it then. An flock on /run/hypertier/lock, held while running, tells a
+ * journal left behind from one in use.
+ */
+#ifndef HT_JOURNAL_H
+#define HT_JOURNAL_H
+
+#include <stddef.h>
+
+struct ht_journal;
+
+/*
+ * Takes the lock in dir (created 0700 if missing; NULL = "/run/hypertier"). -EBUSY with a message
+ * that names the holder's pid when another loader runs. If a journal was left behind, undoes it and
+ * says each step (pr_info); the number of steps undone is returned in *recovered.
+ */
+int ht_journal_open(struct ht_journal **j, const char *dir, size_t *recovered);
+/*
+ * Records "write old into path", where old is the file's present content, then writes val. A path
+ * already recorded keeps its first old value. Paths must be below one of /proc/sys/, /sys/, or (for
+ * tests) the prefix given to ht_journal_allow(); recovery refuses any other.
+ */
+int ht_journal_write(struct ht_journal *j, const char *path, const char *val);
+/* Records "unlink path" / "write val into path" without doing it: for pins, DAMON's off switch. */
+int ht_journal_note_unlink(struct ht_journal *j, const char *path);
+int ht_journal_note_write(struct ht_journal *j, const char *path, const char *val);
+int ht_journal_allow(struct ht_journal *j, const char *prefix);
+/* Undoes everything, newest first. Continues after errors, returns the first. */
+int ht_journal_undo(struct ht_journal *j);
+/* Undoes what is still recorded, removes the journal, releases the lock. */
+void ht_journal_close(struct ht_journal *j);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * The one place where pages move. A backend takes a batch of pages of one process and gives each a
+ * status; the caller sorts pages into batches. A transparent huge page is named once, by its first
+ * page, and moves whole.
+ */
+#ifndef HT_MIGRATE_H
+#define HT_MIGRATE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Outcomes by errno, for the statistics. Keep in step with ht_migrate_outcome_name(). */
+enum ht_outcome {
+	HT_OUT_MOVED,
+	HT_OUT_ALREADY, /* was on the destination node before */
+	HT_OUT_EBUSY, /* page busy, under I/O, pinned: try again next epoch */
+	HT_OUT_EACCES, /* mapped by several processes and not movable for us */
+	HT_OUT_ENOENT, /* not present (any more) */
+	HT_OUT_ENOMEM, /* no memory on the destination */
+	HT_OUT_EFAULT, /* zero page, or not mapped */
+	HT_OUT_EIO, /* dirty page without a way to move it */
+	HT_OUT_ESRCH, /* the process is gone: the caller drops the target */
+	HT_OUT_EPERM, /* no CAP_SYS_NICE or ptrace access: the caller drops the target */
+	HT_OUT_OTHER,
+	HT_OUT_NR,
+};
+
+const char *ht_migrate_outcome_name(enum ht_outcome o);
+
+struct ht_migrate_stats {
+	uint64_t calls;
+	uint64_t pages[HT_OUT_NR]; /* addresses by outcome (a THP is one address) */
+	uint64_t ns; /* wall-clock time inside the calls */
+};
+
+struct ht_migrate_batch {
+	pid_t pid;
+	size_t nr;
+	uint64_t *addr; /* in: page addresses, 4 KiB aligned */
+	int *node; /* in: destination node id of each */
+	int *status; /* out: enum ht_outcome of each */
+};
+
+struct ht_migrate;
+
+/* Picks the best backend there is (today: "move_pages"). */
+int ht_migrate_open(struct ht_migrate **m);
+void ht_migrate_close(struct ht_migrate *m);
+const char *ht_migrate_backend(const struct ht_migrate *m);
+const char *ht_migrate_why(const struct ht_migrate *m);
+/*
+ * Moves a batch, in chunks whose size adapts so that one call stays below about 20 ms (a longer
+ * call stalls the process's page faults). Returns 0 when every page has a status, also when some
+ * failed; -ESRCH or -EPERM when the whole process cannot be moved (statuses are set as well).
+ */
+int ht_migrate_move(struct ht_migrate *m, struct ht_migrate_batch *b);
+const struct ht_migrate_stats *ht_migrate_stats(const struct ht_migrate *m);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * Where pages are now, from the kernel. The fast way reads /proc/PID/pagemap (page frame numbers,
+ * needs CAP_SYS_ADMIN) and maps frames to nodes through the memory blocks of
+ * /sys/devices/system/node/nodeN/memoryM (checked against the zones' spans in /proc/zoneinfo where
+ * a block could straddle nodes); /proc/kpageflags tells transparent huge pages. Where frame
+ * numbers are hidden, or memory blocks do not exist, move_pages(2) is asked instead (no THP
+ * knowledge then). Memory added at run time is noticed: an unknown frame reloads the blocks.
+ */
+#ifndef HT_PLACEMENT_H
+#define HT_PLACEMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tiers.h"
+
+#define HT_NODE_NONE 0xff /* not resident (or swapped out) */
+
+enum ht_page_flags {
+	HT_PAGE_THP = 1 << 0, /* part of a PMD-mapped or -sized transparent huge page */
+	HT_PAGE_SHARED = 1 << 1, /* file-backed or shared anonymous */
+	HT_PAGE_EXCLUSIVE = 1 << 2, /* mapped by this process alone */
+};
+
+struct ht_page_place {
+	uint8_t node; /* node id, HT_NODE_NONE if not resident */
+	uint8_t flags; /* enum ht_page_flags */
+};
+
+struct ht_placement;
+
+int ht_placement_open(struct ht_placement **pl, const struct ht_roots *roots,
+		      const struct ht_tiers *tiers);
+void ht_placement_close(struct ht_placement *pl);
+/* "pagemap" or "move_pages": which way is in use. */
+const char *ht_placement_backend(const struct ht_placement *pl);
+/*
+ * Fills place[0 .. nr_pages) for the pages from va (4 KiB aligned) of the process. -ESRCH when it
+ * is gone. nr_pages may be large; reads are chunked. Keeps the last process's file open, so calls
+ * sorted by process are cheap; a process that execed needs ht_placement_forget first.
+ */
+int ht_placement_query(struct ht_placement *pl, pid_t pid, uint64_t va, size_t nr_pages,
+		       struct ht_page_place *place);
+void ht_placement_forget(struct ht_placement *pl, pid_t pid);
+
+#endif
