@@ -97,4 +97,4 @@ clean:
 	rm -rf $(BUILD)/loader $(BUILD)/loader.a $(BUILD)/hypertier-load $(BUILD)/policies \
 		$(BUILD)/tests $(BUILD)/workload $(BUILD)/bench $(BUILD)/lab/*.so
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(wildcard $(foreach d,loader policies tests/unit tests/bpf tests/lab workload bench lab,$(BUILD)/$(d)/*.d))

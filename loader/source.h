@@ -42,7 +42,11 @@ struct ht_source_opts {
 };
 
 struct ht_source_stats {
-	uint64_t due; /* samples that should have arrived: event count / period, records in the ring */
+	/*
+	 * Samples that should have arrived: event count / period, records in the ring, hint faults
+	 * the kernel counted. 0 where nothing tells (DAMON).
+	 */
+	uint64_t due;
 	uint64_t lost; /* known lost: ring overrun, throttled */
 	uint64_t throttled; /* perf throttle periods seen, where known */
 };
@@ -83,6 +87,12 @@ int ht_source_open(struct ht_source **src, enum ht_source_id id, const struct ht
 		   const struct ht_source_bpf *bpf, struct ht_journal *journal);
 const char *ht_source_detail(const struct ht_source *src);
 enum ht_source_id ht_source_id(const struct ht_source *src);
+/*
+ * Accesses that one sample stands for. Hint faults and DAMON do not count accesses; for them it is
+ * an order of magnitude (HT_SOURCE_GUESS).
+ */
+uint64_t ht_source_period(const struct ht_source *src);
+#define HT_SOURCE_GUESS 1000
 /* Once per epoch: drains a ring, follows targets (DAMON, per-task events). */
 int ht_source_epoch(struct ht_source *src, const struct ht_targets *targets);
 int ht_source_stats(struct ht_source *src, struct ht_source_stats *stats);
@@ -101,7 +111,7 @@ struct ht_source_probe {
 int ht_source_probe(enum ht_source_id id, const struct ht_source_opts *opts, unsigned int ms,
 		    struct ht_source_probe *res);
 
-/* Implementation side: one static table per source file, listed in source.c. */
+/* Implementation side: one table per source, listed in source.c. */
 struct ht_source_ops {
 	enum ht_source_id id;
 	const char *name;
@@ -113,11 +123,21 @@ struct ht_source_ops {
 	int (*epoch)(struct ht_source *src, const struct ht_targets *targets);
 	int (*stats)(struct ht_source *src, struct ht_source_stats *stats);
 	void (*close)(struct ht_source *src);
+	int (*probe)(const struct ht_source_opts *opts, unsigned int ms,
+		     struct ht_source_probe *res);
 };
+
+extern const struct ht_source_ops ht_source_pebs;
+extern const struct ht_source_ops ht_source_ibs;
+extern const struct ht_source_ops ht_source_page_fault;
+extern const struct ht_source_ops ht_source_emulated;
+extern const struct ht_source_ops ht_source_damon;
+extern const struct ht_source_ops ht_source_hint;
 
 struct ht_source {
 	const struct ht_source_ops *ops;
 	char detail[256];
+	uint64_t period; /* accesses per sample, set by open */
 	void *priv; /* owned by the ops */
 };
 

@@ -17,9 +17,9 @@
 struct ht_selection {
 	pid_t *pid;
 	size_t nr_pid;
-	char **comm; /* exact match of /proc/PID/comm */
+	char **comm; /* exact match of /proc/PID/comm (15 characters at most are compared) */
 	size_t nr_comm;
-	char **cgroup; /* cgroup v2 directories, absolute or relative to the mount; subtree included */
+	char **cgroup; /* cgroup v2 directories, absolute or relative to the mount; with subtrees */
 	size_t nr_cgroup;
 	uint64_t rss_floor; /* bytes */
 };
@@ -27,8 +27,8 @@ struct ht_selection {
 enum ht_vma_flags {
 	HT_VMA_ANON = 1 << 0,
 	HT_VMA_FILE = 1 << 1,
-	HT_VMA_SHARED = 1 << 2, /* MAP_SHARED: pages of several processes, moved with MPOL_MF_MOVE only
-				 * when mapped here alone */
+	HT_VMA_SHARED = 1 << 2, /* MAP_SHARED: pages of several processes, moved with MPOL_MF_MOVE
+				 * only when mapped here alone */
 	HT_VMA_STACK = 1 << 3,
 	HT_VMA_SPECIAL = 1 << 4, /* vdso, vvar, vsyscall: never touched */
 };
@@ -43,7 +43,11 @@ struct ht_vmas {
 	size_t nr, cap;
 };
 
-/* Reads /proc/PID/maps. -ESRCH when the process is gone. Reuses vmas' memory. */
+/*
+ * Reads /proc/PID/maps. -ESRCH when the process is gone or has no memory, -E2BIG when it has more
+ * than HT_VMAS_MAX. Reuses vmas' memory.
+ */
+#define HT_VMAS_MAX (1U << 20)
 int ht_vmas_read(struct ht_vmas *vmas, const struct ht_roots *roots, pid_t pid);
 void ht_vmas_free(struct ht_vmas *vmas);
 /* The VMA that holds va, or the first one after it, or NULL. */
@@ -54,7 +58,8 @@ struct ht_proc {
 	pid_t ppid;
 	uint64_t start_time; /* clock ticks after boot: tells a reused PID */
 	uint64_t rss_bytes;
-	bool forked; /* joined as the child of a target */
+	bool forked;	   /* joined as the child of a target */
+	unsigned int scan; /* the last scan that saw it */
 	char comm[16];
 	struct ht_vmas vmas; /* as of the last ht_vmas_read() by the owner */
 };
@@ -64,9 +69,16 @@ struct ht_targets {
 	size_t nr, cap;
 	const struct ht_selection *sel;
 	const struct ht_roots *roots;
-	pid_t self; /* never a target */
+	pid_t self;	   /* never a target */
+	char **cgroup;	   /* sel->cgroup as /proc/PID/cgroup would have it; owned */
+	size_t nr_cgroup;
+	unsigned int scan; /* scans so far */
+	bool full;	   /* HT_TARGETS_MAX was reached, and told */
 };
 
+#define HT_TARGETS_MAX 65536
+
+/* Keeps sel and roots. Fails as ht_selection_check() does. */
 int ht_targets_init(struct ht_targets *t, const struct ht_selection *sel,
 		    const struct ht_roots *roots);
 void ht_targets_free(struct ht_targets *t);
@@ -80,9 +92,16 @@ struct ht_target_events {
 	void *arg;
 };
 
-/* One scan of /proc: adds and removes targets (a reused PID is removed, then looked at anew). */
+/*
+ * One scan of /proc: adds and removes targets (a reused PID is removed, then looked at anew).
+ * Kernel threads and zombies are never targets. A process chosen for its RSS stays until it falls
+ * below half the floor, so that one at the floor does not come and go.
+ */
 int ht_targets_scan(struct ht_targets *t, const struct ht_target_events *ev);
-/* A child reported by BPF; added without a selection check (children follow). */
+/*
+ * A child reported by BPF; added without a selection check (children follow). -ESRCH when it is
+ * gone, -EINVAL for a kernel thread or ourselves, -E2BIG above HT_TARGETS_MAX.
+ */
 int ht_targets_add_child(struct ht_targets *t, pid_t tgid, const struct ht_target_events *ev);
 int ht_targets_remove(struct ht_targets *t, pid_t tgid, const struct ht_target_events *ev);
 struct ht_proc *ht_targets_find(struct ht_targets *t, pid_t tgid);

@@ -5,8 +5,9 @@
  * Source of truth, in this order: --fast/--slow; the kernel's memory tiers
  * (/sys/devices/virtual/memory_tiering/memory_tierN/nodelist, Linux 6.1 and later; a smaller N is
  * faster); where the kernel puts all nodes in one tier, the HMAT read latency
- * (nodeN/access0/initiators/read_latency, ns), then distance from the CPUs with CPU-less nodes
- * slower. Nodes without memory are left out.
+ * (nodeN/accessC/initiators/read_latency, ns; class 1, from CPUs alone, before class 0), then
+ * distance from the CPUs with CPU-less nodes slower. Latencies and distances within a fifth of the
+ * fastest of a tier belong to that tier. Nodes without memory are left out.
  */
 #ifndef HT_TIERS_H
 #define HT_TIERS_H
@@ -21,12 +22,12 @@
 
 struct ht_node {
 	int id;
-	int tier; /* index into ht_tiers.tier, 0 = fastest */
+	int tier; /* index into ht_tiers.tier, 0 = fastest; -1 = in none, never tiered */
 	bool has_cpu;
 	uint64_t total_bytes;
-	uint32_t read_lat_ns, write_lat_ns; /* 0 = the kernel does not say */
+	uint32_t read_lat_ns, write_lat_ns;   /* 0 = the kernel does not say */
 	uint32_t read_bw_mbps, write_bw_mbps; /* MiB/s, 0 = the kernel does not say */
-	int distance; /* smallest distance to a node with CPUs */
+	int distance; /* smallest distance to a node with CPUs, 255 = not known */
 };
 
 struct ht_tier {
@@ -42,13 +43,15 @@ struct ht_tiers {
 	struct ht_node node[HT_MAX_NODES];
 	unsigned int nr_tiers;
 	struct ht_tier tier[HT_MAX_TIERS]; /* fastest first */
-	char why[160]; /* one clause: what decided the tiers */
+	char why[160];			   /* one clause: what decided the tiers */
 };
 
 /*
  * Fills tiers. fast and slow are node lists as given by the user ("0", "1-2") or NULL; slow may
  * hold several lists separated by '/' for more than two tiers, faster first. -EINVAL with a message
- * logged for a list that names unknown or overlapping nodes. One tier is not an error here.
+ * logged for a list that names unknown or overlapping nodes. With only one of the two given, all
+ * other nodes are the other tier. -ENOENT with a message where the kernel knows no nodes, -ERANGE
+ * where node ids reach HT_MAX_NODES. One tier is not an error here.
  */
 int ht_tiers_discover(struct ht_tiers *tiers, const struct ht_roots *roots, const char *fast,
 		      const char *slow);
@@ -57,7 +60,7 @@ int ht_tiers_discover(struct ht_tiers *tiers, const struct ht_roots *roots, cons
 int ht_tiers_of_node(const struct ht_tiers *tiers, int node);
 
 struct ht_tier_mem {
-	uint64_t free_bytes; /* MemFree of the tier's nodes */
+	uint64_t free_bytes;	  /* MemFree of the tier's nodes */
 	uint64_t watermark_bytes; /* sum of the zones' high watermarks (zoneinfo) */
 	uint64_t total_bytes;
 };

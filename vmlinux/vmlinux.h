@@ -55,6 +55,10 @@ enum {
 	BPF_F_MMAPABLE = 1 << 10,
 };
 
+enum {
+	BPF_RB_NO_WAKEUP = 1,
+};
+
 enum perf_event_sample_format {
 	PERF_SAMPLE_ADDR = 1 << 3,
 	PERF_SAMPLE_WEIGHT = 1 << 14,
@@ -104,6 +108,16 @@ struct bpf_perf_event_data_kern {
 };
 
 #pragma clang attribute pop
+
+/*
+ * The context of a perf_event program as the UAPI has it: fields at fixed places, which the verifier
+ * turns into reads of the kernel's own structures.
+ */
+struct bpf_perf_event_data {
+	__u64 regs[21]; /* struct pt_regs of x86-64 */
+	__u64 sample_period;
+	__u64 addr;
+};
 
 /* Tracepoint records, as /sys/kernel/tracing/events/.../format lays them out. */
 struct trace_event_page_fault_user {

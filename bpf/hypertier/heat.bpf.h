@@ -2,15 +2,22 @@
 /*
  * The heat map's BPF side: find a tile, take a free one, age it, count into it. Everything here
  * runs in NMI context at worst: no allocation, no locks, bounded loops.
+ *
+ * The common path is laid out for cache misses and mispredicted branches, which are all it costs:
+ * one line of the index, one of the tile, one of its detail if it has any, and no branch that
+ * depends on a counter's value where arithmetic does.
  */
 #ifndef HYPERTIER_HEAT_BPF_H
 #define HYPERTIER_HEAT_BPF_H
 
 #include <hypertier/maps.bpf.h>
+#include <hypertier/ops.bpf.h>
 
 #define HT_READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 #define HT_WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 #define HT_POP_TRIES 4 /* attempts against other CPUs before a sample is given up */
+#define HT_WIN_MAX 0x3fff /* samples counted in one window */
+#define HT_TEST_EVERY 8 /* samples between two looks at a tile's dispersion, a power of two */
 
 static __always_inline struct ht_tile *ht_tile_of_key(__u32 slot, __u64 key)
 {
@@ -39,7 +46,11 @@ static __always_inline struct ht_tile *ht_find_in(__u32 bucket, __u64 hash, __u6
 	return NULL;
 }
 
-/* Takes one id off a ring of free ids, 0 if there is none (or other CPUs keep winning). */
+/*
+ * Takes one id off a ring of free ids, 0 if there is none (or other CPUs keep winning). An id cannot
+ * be taken twice: the loader overwrites an entry only after head has passed it, and head, which never
+ * goes back, would have to wrap within one attempt.
+ */
 static __always_inline __u32 ht_pop(void *ring, __u32 *head, const __u32 *tail, __u32 mask)
 {
 	struct ht_id_line *line;
@@ -60,97 +71,89 @@ static __always_inline __u32 ht_pop(void *ring, __u32 *head, const __u32 *tail, 
 	return 0;
 }
 
-/* Puts the slot into the first empty way of a bucket. */
-static __always_inline bool ht_place_in(__u32 bucket, __u32 way, __u32 slot)
+enum ht_place { HT_PLACE_FULL, HT_PLACE_DONE, HT_PLACE_OTHER };
+
+/*
+ * Puts the slot into the first empty way of a bucket. Two CPUs that miss the same key at once walk
+ * the same ways in the same order: the second one meets the first one's slot (HT_PLACE_OTHER). Only
+ * a slot the loader empties in between lets a duplicate through.
+ */
+static __always_inline enum ht_place ht_place_in(__u32 bucket, __u64 hash, __u64 key, __u32 slot)
 {
 	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
-	__u32 i, *p;
+	__u32 i, way = HT_HASH_WAY(hash), old, *p;
+
+	if (!b)
+		return HT_PLACE_FULL;
+	for (i = 0; i < HT_WAYS; i++) {
+		p = &b->slot[(way + i) & (HT_WAYS - 1)];
+		old = HT_READ_ONCE(*p);
+		if (!old)
+			old = __sync_val_compare_and_swap(p, 0, slot);
+		if (!old)
+			return HT_PLACE_DONE;
+		if (old >> HT_TAG_SHIFT == HT_HASH_TAG(hash) && ht_tile_of_key(old, key))
+			return HT_PLACE_OTHER;
+	}
+	return HT_PLACE_FULL;
+}
+
+static __always_inline bool ht_has_room(__u32 bucket)
+{
+	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
+	__u32 i;
 
 	if (!b)
 		return false;
-	for (i = 0; i < HT_WAYS; i++) {
-		p = &b->slot[(way + i) & (HT_WAYS - 1)];
-		if (!HT_READ_ONCE(*p) && __sync_val_compare_and_swap(p, 0, slot) == 0)
+	for (i = 0; i < HT_WAYS; i++)
+		if (!HT_READ_ONCE(b->slot[i]))
 			return true;
-	}
 	return false;
 }
 
 /*
- * A tile for a key that has none. An id whose slot cannot be placed stays with key 0; the loader
- * finds it (taken from the ring, yet empty) and frees it again.
+ * A tile for a key that has none: 0, or why there is none. Room in the index is looked for before an
+ * id is taken, or a full bucket would use up the ring sample by sample. An id that loses a race all
+ * the same stays with key 0; the loader finds it (taken from the ring, yet empty) and frees it
+ * again.
  */
-static __noinline __u32 ht_new_tile(struct ht_ctl *c, __u64 key, __u64 hash)
+static __noinline int ht_new_tile(struct ht_ctl *c, __u64 key, struct ht_cpu_stats *st)
 {
-	__u32 id, slot, buckets = c->nr_buckets;
+	__u64 hash = ht_hash(key);
+	__u32 b1 = HT_HASH_BUCKET(hash, c->nr_buckets), b2 = HT_HASH_BUCKET2(hash, c->nr_buckets);
+	enum ht_place place;
 	struct ht_tile *t;
+	__u32 id, slot;
 
+	if (!ht_has_room(b1) && !ht_has_room(b2))
+		return HT_DROP_NO_SLOT;
 	id = ht_pop(&free_tiles, &c->free_head, &c->free_tail, c->free_mask);
 	t = bpf_map_lookup_elem(&heat, &id);
 	if (!id || !t)
-		return 0;
+		return HT_DROP_NO_TILE;
 	/* The loader zeroed it before it put the id on the ring. */
 	t->tick = c->tick;
 	HT_WRITE_ONCE(t->key, key);
 	slot = HT_HASH_TAG(hash) << HT_TAG_SHIFT | id;
-	if (!ht_place_in(HT_HASH_BUCKET(hash, buckets), HT_HASH_WAY(hash), slot) &&
-	    !ht_place_in(HT_HASH_BUCKET2(hash, buckets), HT_HASH_WAY(hash), slot)) {
+	place = ht_place_in(b1, hash, key, slot);
+	if (place == HT_PLACE_FULL)
+		place = ht_place_in(b2, hash, key, slot);
+	if (place != HT_PLACE_DONE)
 		HT_WRITE_ONCE(t->key, 0);
-		return ~0U;
-	}
-	return id;
+	if (place == HT_PLACE_FULL)
+		return HT_DROP_NO_SLOT;
+	if (place == HT_PLACE_DONE)
+		st->tiles++;
+	return 0;
 }
 
-/*
- * Repeats that n samples spread uniformly over 512 pages would give: n - 512 (1 - (1 - 1/512)^n),
- * within 5 % of n^2 / (1024 + 3n/4) up to n = 2048.
- */
-static __always_inline __u32 ht_uniform_repeats(__u32 n)
-{
-	return n * n / (1024 + (n * 3 >> 2));
-}
-
-/* More than three standard deviations (and three samples) above a uniform spread? */
+/* More than four standard deviations (and three samples) above a uniform spread? */
 static __always_inline bool ht_dispersed(const struct ht_tile *t)
 {
 	__u32 expect = t->acc_e + ht_uniform_repeats(t->win_n);
 	__s32 excess = (__s32)(t->acc_r + t->win_r) - (__s32)expect - 3;
 
-	return excess > 0 && (__u32)excess * (__u32)excess > 9 * expect;
-}
-
-/* Four counters of 4 bits a hex digit: shifts each by n (at most 3) without borrowing. */
-static __always_inline void ht_age_pages(struct ht_detail *d, __u32 ticks)
-{
-	__u64 keep = ticks == 1 ? 0x7777777777777777ULL :
-		     ticks == 2 ? 0x3333333333333333ULL :
-		     ticks == 3 ? 0x1111111111111111ULL :
-				  0;
-	__u32 i;
-
-	for (i = 0; i < HT_TILE_PAGES / 16; i++)
-		d->nib[i] = d->nib[i] >> (ticks & 3) & keep;
-}
-
-static __always_inline __u32 ht_halve(__u32 v, __u32 ticks)
-{
-	return ticks < 32 ? v >> ticks : 0;
-}
-
-/* A full tile's window ends: what it said about repeats is kept, aged; page bits start anew. */
-static __always_inline void ht_roll_window(struct ht_tile *t, __u32 ticks)
-{
-	__u32 r = t->acc_r + t->win_r, e = t->acc_e + ht_uniform_repeats(t->win_n);
-	int i;
-
-	r = ht_halve(r, ticks);
-	e = ht_halve(e, ticks);
-	t->acc_r = r > 0x7fff ? 0x7fff : r;
-	t->acc_e = e > 0x7fff ? 0x7fff : e;
-	t->win_n = 0;
-	t->win_r = 0;
-	for (i = 0; i < HT_TILE_PAGES / 64; i++)
-		t->touched[i] = 0;
+	return excess > 0 && (__u32)excess * (__u32)excess > 16 * expect;
 }
 
 /* The pages seen so far in this window start with a count of one. */
@@ -159,10 +162,10 @@ static __always_inline void ht_seed_detail(struct ht_detail *d, const struct ht_
 	__u32 i;
 
 	for (i = 0; i < HT_TILE_PAGES / 16; i++) {
-		__u64 bits = t->touched[i >> 2] >> ((i & 3) * 16) & 0xffff, nib = 0;
+		__u64 nib = t->touched[i >> 2] >> ((i & 3) * 16) & 0xffff;
 
-		/* Spreads 16 bits to the low bit of 16 nibbles (a Morton-like expansion). */
-		nib = (bits | bits << 24) & 0x000000ff000000ffULL;
+		/* Spreads 16 bits to the low bits of 16 nibbles. */
+		nib = (nib | nib << 24) & 0x000000ff000000ffULL;
 		nib = (nib | nib << 12) & 0x000f000f000f000fULL;
 		nib = (nib | nib << 6) & 0x0303030303030303ULL;
 		nib = (nib | nib << 3) & 0x1111111111111111ULL;
@@ -170,18 +173,34 @@ static __always_inline void ht_seed_detail(struct ht_detail *d, const struct ht_
 	}
 }
 
-static __noinline void ht_give_detail(struct ht_ctl *c, struct ht_tile *t,
-				      struct ht_cpu_stats *st)
+/*
+ * The tile is marked first, so that one CPU only takes a block for it; others find an id without
+ * an element meanwhile and skip the page. The evidence is used up: a tile whose detail the loader
+ * takes back has to show it anew.
+ */
+static __noinline void ht_give_detail(struct ht_ctl *c, struct ht_tile *t, struct ht_cpu_stats *st)
 {
-	__u32 id = ht_pop(&free_pages, &c->free_pages_head, &c->free_pages_tail,
-			  c->free_pages_mask);
-	struct ht_detail *d = bpf_map_lookup_elem(&heat_pages, &id);
+	struct ht_detail *d;
+	__u32 id;
 
+	if (HT_READ_ONCE(c->free_pages_head) == HT_READ_ONCE(c->free_pages_tail)) {
+		st->no_detail++;
+		return;
+	}
+	if (__sync_val_compare_and_swap(&t->detail, 0, HT_DETAIL_CLAIMED))
+		return;
+	id = ht_pop(&free_pages, &c->free_pages_head, &c->free_pages_tail, c->free_pages_mask);
+	d = bpf_map_lookup_elem(&heat_pages, &id);
 	if (!id || !d) {
+		HT_WRITE_ONCE(t->detail, 0);
 		st->no_detail++;
 		return;
 	}
 	ht_seed_detail(d, t);
+	t->win_n = 0;
+	t->win_r = 0;
+	t->acc_r = 0;
+	t->acc_e = 0;
 	HT_WRITE_ONCE(t->detail, id);
 	st->details++;
 }
@@ -189,31 +208,101 @@ static __noinline void ht_give_detail(struct ht_ctl *c, struct ht_tile *t,
 static __always_inline void ht_count_page(struct ht_ctl *c, struct ht_tile *t, __u32 page,
 					  struct ht_cpu_stats *st)
 {
-	__u32 id = t->detail;
+	__u32 id = HT_READ_ONCE(t->detail), nib, n = t->win_n;
 	struct ht_detail *d;
-	__u64 *word, bit;
+	__u64 *word;
 
 	if (id) {
 		d = bpf_map_lookup_elem(&heat_pages, &id);
 		if (!d)
 			return;
 		word = &d->nib[page >> 4 & 31];
-		if ((*word >> ((page & 15) * 4) & 15) != HT_PAGE_MAX)
-			*word += 1ULL << ((page & 15) * 4);
+		nib = *word >> (page & 15) * 4 & 15;
+		/* + 1 below HT_PAGE_MAX, + 0 there. */
+		*word += (__u64)((nib + 1) >> 4 ^ 1) << (page & 15) * 4;
 		return;
 	}
+	if (n >= HT_WIN_MAX)
+		return;
 	word = &t->touched[page >> 6 & 7];
-	bit = 1ULL << (page & 63);
-	if (t->win_n < 0x3fff)
-		t->win_n++;
-	if (!(*word & bit)) {
-		*word |= bit;
-		return;
-	}
-	if (t->win_r < 0x3fff)
-		t->win_r++;
-	if (ht_dispersed(t))
+	t->win_n = n + 1;
+	t->win_r += *word >> (page & 63) & 1;
+	*word |= 1ULL << (page & 63);
+	if (!((n + 1) & (HT_TEST_EVERY - 1)) && ht_dispersed(t))
 		ht_give_detail(c, t, st);
+}
+
+static __always_inline __u32 ht_halve(__u32 v, __u32 ticks)
+{
+	return ticks < 32 ? v >> ticks : 0;
+}
+
+/* A window ends: what it said about repeats is kept, aged; page bits start anew. */
+static __always_inline void ht_roll_window(struct ht_tile *t, __u32 ticks)
+{
+	__u32 r = ht_halve(t->acc_r + t->win_r, ticks);
+	__u32 e = ht_halve(t->acc_e + ht_uniform_repeats(t->win_n), ticks);
+	int i;
+
+	t->acc_r = r > 0x7fff ? 0x7fff : r;
+	t->acc_e = e > 0x7fff ? 0x7fff : e;
+	t->win_n = 0;
+	t->win_r = 0;
+	for (i = 0; i < HT_TILE_PAGES / 64; i++)
+		t->touched[i] = 0;
+}
+
+/*
+ * Pages age as often as the policy's op halves a heat of 2^16: for the default op once a tick. In
+ * 1/256; a ratio between two powers of two is taken as linear.
+ */
+static __always_inline __u32 ht_page_halvings(__u32 tick, __u32 ticks)
+{
+	__u32 left = ht_ops_age(1U << 16, 1), rate = 0, i;
+
+	for (i = 0; i < 16 && left <= 1U << 15; i++) {
+		left <<= 1;
+		rate += 256;
+	}
+	if (left < 1U << 16)
+		rate += (0x10000 - left) >> 7;
+	if (ticks > 16)
+		return rate ? 16 : 0;
+	/* Halvings due by the tick's number, so that a part of one is not lost at each touch. */
+	tick = (tick & 0xffff) + 0x10000;
+	return (tick * rate >> 8) - ((tick - ticks) * rate >> 8);
+}
+
+static __always_inline void ht_age_pages(struct ht_detail *d, __u32 tick, __u32 ticks)
+{
+	__u32 halvings = ht_page_halvings(tick, ticks), i;
+
+	for (i = 0; i < HT_TILE_PAGES / 16; i++)
+		d->nib[i] = ht_age_nibbles(d->nib[i], tick, halvings);
+}
+
+/*
+ * One CPU ages a tile: the one that moves its tick. A tick that is ahead of ours (the loader moved
+ * the clock after we read it) is left alone.
+ */
+static __noinline void ht_age_tile(struct ht_ctl *c, struct ht_tile *t, struct ht_cpu_stats *st)
+{
+	__u32 old = HT_READ_ONCE(t->tick), now = HT_READ_ONCE(c->tick), ticks = now - old, id;
+	struct ht_detail *d;
+
+	if ((__s32)ticks <= 0 || __sync_val_compare_and_swap(&t->tick, old, now) != old)
+		return;
+	id = HT_READ_ONCE(t->detail);
+	t->total = ht_ops_age(t->total, ticks);
+	t->writes = ht_halve(t->writes, ticks);
+	/* Few samples a window never come to a test: their last one is here. */
+	if (!id && ht_dispersed(t))
+		ht_give_detail(c, t, st);
+	ht_roll_window(t, ticks);
+	d = id ? bpf_map_lookup_elem(&heat_pages, &id) : NULL;
+	if (d)
+		ht_age_pages(d, now, ticks);
+	st->aged++;
 }
 
 #endif

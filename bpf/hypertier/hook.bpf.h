@@ -8,6 +8,7 @@
 
 #include <hypertier/maps.bpf.h>
 #include <hypertier/ops.bpf.h>
+#include <hypertier/sampler.bpf.h>
 
 static long ht_rank_one(__u32 i, void *arg)
 {
@@ -58,6 +59,31 @@ int ht_tick(struct ht_tick *t)
 
 	if (ht_ops.tick)
 		ht_ops.tick(&copy);
+	return 0;
+}
+
+static long ht_age_one(__u32 i, void *arg)
+{
+	struct ht_age_args *args = arg;
+	__u32 id = args->first + i, zero = 0;
+	struct ht_cpu_stats *st = bpf_map_lookup_elem(&stats, &zero);
+	struct ht_ctl *c = bpf_map_lookup_elem(&control, &zero);
+	struct ht_tile *t = bpf_map_lookup_elem(&heat, &id);
+
+	if (!t || !c || !st)
+		return 1;
+	if (t->key && t->tick != c->tick)
+		ht_age_tile(c, t, st);
+	return 0;
+}
+
+/* Ages tiles in a row that were not sampled lately; only a policy with its own ops.age needs it. */
+SEC("syscall")
+int ht_age(struct ht_age_args *args)
+{
+	struct ht_age_args a = *args;
+
+	bpf_loop(a.nr, ht_age_one, &a, 0);
 	return 0;
 }
 

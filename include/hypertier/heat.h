@@ -39,7 +39,7 @@ struct ht_tile {
 	__u64 key; /* HT_KEY(), 0 = free */
 	__u32 total; /* weight sampled, aged */
 	__u32 tick; /* aging tick up to which this tile has been aged */
-	__u32 detail; /* id in heat_pages, 0 = none */
+	__u32 detail; /* id in heat_pages, 0 = none, HT_DETAIL_CLAIMED = about to get one */
 	__u16 win_n; /* samples in this window (one aging tick) */
 	__u16 win_r; /* of these, samples that hit a page already sampled in the window */
 	__u16 acc_r; /* repeats of earlier windows, aged */
@@ -47,6 +47,8 @@ struct ht_tile {
 	__u32 writes; /* sampled stores, aged */
 	__u64 touched[HT_TILE_PAGES / 64]; /* pages sampled in this window */
 };
+
+#define HT_DETAIL_CLAIMED (~0U)
 
 /* Page p is bits 4 * (p % 16) .. + 3 of word p / 16. */
 struct ht_detail {
@@ -83,6 +85,35 @@ static inline __u64 ht_hash(__u64 key)
 struct ht_id_line {
 	__u32 id[HT_IDS_PER_LINE];
 };
+
+/*
+ * Repeats that n samples spread uniformly over 512 pages would give: n - 512 (1 - (1 - 1/512)^n),
+ * within 5 % of n^2 / (1024 + 3n/4) up to n = 2048.
+ */
+static inline __u32 ht_uniform_repeats(__u32 n)
+{
+	return n * n / (1024 + (n * 3 >> 2));
+}
+
+#define HT_AGE_MAX 6 /* halvings after which the fullest page counter is empty */
+
+/*
+ * Sixteen page counters, halved once for each of so many ticks up to and including tick. Odd ticks
+ * round up and even ones down: rounding down alone would forget at every tick the pages sampled
+ * once a tick, rounding up alone would never forget a page.
+ */
+static inline __u64 ht_age_nibbles(__u64 w, __u32 tick, __u32 ticks)
+{
+	__u32 i;
+
+	if (ticks >= HT_AGE_MAX)
+		return 0;
+	for (i = 0; i < HT_AGE_MAX - 1; i++)
+		if (i < ticks)
+			w = (w >> 1 & 0x7777777777777777ULL) +
+			    ((tick - ticks + 1 + i) & 1 ? w & 0x1111111111111111ULL : 0);
+	return w;
+}
 
 static inline unsigned int ht_detail_get(const struct ht_detail *d, unsigned int page)
 {

@@ -126,6 +126,12 @@ struct ht_exit {
 #define HT_RANGES_MAX 65536 /* map "ranges" */
 #define HT_MOVES_MAX 16384 /* map "moves" */
 
+/* Argument of the ht_age program: tiles [first, first + nr). */
+struct ht_age_args {
+	__u32 first;
+	__u32 nr;
+};
+
 /* Argument of the ht_rank and ht_admit programs. */
 struct ht_batch_args {
 	__u32 first;

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/* What the command line asks for, and the exit codes it is answered with. */
+#ifndef HT_CONFIG_H
+#define HT_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <hypertier/stats.h>
+
+#include "source.h"
+#include "targets.h"
+
+enum ht_exit_code {
+	HT_RC_OK = 0,
+	HT_RC_ERROR = 1, /* something failed at run time */
+	HT_RC_USAGE = 2, /* the command line is wrong */
+	HT_RC_PERM = 3, /* a capability is missing, or lockdown forbids it */
+	HT_RC_KERNEL = 4, /* the kernel is too old or lacks BTF or BPF */
+	HT_RC_TIERS = 5, /* there is only one memory tier */
+	HT_RC_SOURCE = 6, /* no source of samples can be opened */
+	HT_RC_POLICY = 7, /* the policy object is no policy, of another ABI, or was rejected */
+	HT_RC_BUSY = 8, /* another loader runs */
+};
+
+enum ht_command { HT_CMD_RUN, HT_CMD_FEATURES };
+
+#define HT_EPOCH_MS 500
+#define HT_BUDGET_MIB 256 /* MiB/s; a CXL x8 link carries some 17 GiB/s, see docs/design.md */
+#define HT_RSS_FLOOR_MIB 64
+
+struct ht_config {
+	enum ht_command command;
+	const char *policy; /* path of the object */
+	struct ht_selection sel;
+	const char *fast, *slow; /* node lists, NULL = as the kernel says */
+	enum ht_source_id source; /* HT_SRC_NONE = auto */
+	struct ht_source_opts source_opts;
+	unsigned int epoch_ms;
+	uint64_t budget_bytes; /* per second */
+	unsigned int stats_s; /* seconds between statistics lines, 0 = none */
+	unsigned int duration_s; /* 0 = until a signal */
+	uint64_t heat_bytes; /* memory to track, 0 = all there is */
+	const char *pin_dir;
+	bool dry_run, json, probe, no_pin;
+	int verbose;
+};
+
+/* Parses argv; exits by itself for --help, --version and usage errors. 0 or -ENOMEM. */
+int ht_config_parse(struct ht_config *c, int argc, char **argv);
+void ht_config_free(struct ht_config *c);
+/* Bytes of "512", "64K", "1.5G"; -EINVAL. The unit of a bare number is given by unit. */
+int ht_parse_size(const char *s, uint64_t unit, uint64_t *bytes);
+/* Milliseconds of "500", "500ms", "2s"; -EINVAL. */
+int ht_parse_ms(const char *s, unsigned int *ms);
+
+#endif

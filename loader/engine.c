@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpflog.h"
+#include "engine.h"
+#include "log.h"
+#include "prereq.h"
+#include "tracepoint.h"
+
+static int find_tiers(struct ht_engine *e)
+{
+	int err;
+
+	err = ht_tiers_discover(&e->tiers, e->roots, e->cfg->fast, e->cfg->slow);
+	if (err == -EINVAL)
+		return HT_RC_USAGE;
+	if (err) {
+		pr_err("cannot find this machine's memory nodes: %s", strerror(-err));
+		return HT_RC_ERROR;
+	}
+	e->nr_tiers = e->tiers.nr_tiers < HT_SPACE_TIERS ? e->tiers.nr_tiers : HT_SPACE_TIERS;
+	if (e->nr_tiers >= 2 || e->cfg->dry_run)
+		return 0;
+	pr_err("only one memory tier here (%s): there is nothing to tier; name nodes with --fast and "
+	       "--slow if the kernel is wrong, or observe with --dry-run",
+	       e->tiers.why);
+	return HT_RC_TIERS;
+}
+
+/* Memory the heat map has to cover: what was asked for, or all there is. */
+static uint64_t tracked_bytes(const struct ht_engine *e)
+{
+	uint64_t sum = 0;
+	struct sysinfo si;
+	unsigned int i;
+
+	if (e->cfg->heat_bytes)
+		return e->cfg->heat_bytes;
+	for (i = 0; i < e->tiers.nr_nodes; i++)
+		sum += e->tiers.node[i].total_bytes;
+	if (!sum && !sysinfo(&si))
+		sum = (uint64_t)si.totalram * si.mem_unit;
+	return sum;
+}
+
+static bool has_tracepoint(const struct ht_engine *e, const char *name)
+{
+	uint64_t id;
+
+	return ht_tracepoint_id(e->roots, name, &id) == 0;
+}
+
+static int load_policy(struct ht_engine *e, enum ht_source_id source)
+{
+	struct ht_object_opts opts = {
+		.fentry_target = ht_source_fentry_target(source),
+		.load_damon = has_tracepoint(e, "damon/damon_aggregated"),
+		.load_page_fault = has_tracepoint(e, "exceptions/page_fault_user"),
+		.generation = 1,
+	};
+	int err;
+
+	ht_heatmap_size(&opts.size, tracked_bytes(e));
+	err = ht_object_load(e->policy, &opts);
+	if (err && opts.fentry_target) {
+		/* Where the kernel refuses fentry (lockdown, no ftrace), single records still work. */
+		pr_info("trying again without the fentry program");
+		opts.fentry_target = NULL;
+		ht_object_close(e->policy);
+		err = ht_object_open(e->policy, e->cfg->policy);
+		err = err ?: ht_object_load(e->policy, &opts);
+	}
+	if (err)
+		return err;
+	e->policy->mem.ctl->abi = HT_ABI_VERSION;
+	e->policy->mem.ctl->generation = opts.generation;
+	e->policy->mem.ctl->source = source;
+	return ht_heatmap_init(&e->heat, &e->policy->mem);
+}
+
+static int init_policy(struct ht_engine *e)
+{
+	struct ht_init init = {
+		.abi = HT_ABI_VERSION,
+		.nr_tiers = e->nr_tiers,
+		.nr_cpus = libbpf_num_possible_cpus(),
+		.source = e->policy->mem.ctl->source,
+		.period = e->source ? e->source->period : 0,
+		.epoch_ns = e->cfg->epoch_ms * 1000000ULL,
+		.fast_lat_ns = e->tiers.tier[0].read_lat_ns,
+	};
+	unsigned int t;
+	int result = 0, err;
+
+	for (t = 0; t < e->tiers.nr_tiers; t++) {
+		if (t == 0)
+			init.fast_pages = e->tiers.tier[t].total_bytes >> HT_PAGE_SHIFT;
+		else
+			init.slow_pages += e->tiers.tier[t].total_bytes >> HT_PAGE_SHIFT;
+	}
+	if (e->tiers.nr_tiers > 1)
+		init.slow_lat_ns = e->tiers.tier[1].read_lat_ns;
+	err = ht_object_init_policy(e->policy, &init, &result);
+	if (err)
+		pr_err("policy '%s' cannot be called: %s", e->policy->info.name, strerror(-err));
+	else if (result)
+		pr_err("policy '%s' declined to start: init returned %d", e->policy->info.name,
+		       result);
+	return err ?: result ? -ECANCELED : 0;
+}
+
+static int pin(struct ht_engine *e)
+{
+	struct ht_prereq p;
+	int err;
+
+	if (e->cfg->no_pin)
+		return 0;
+	ht_prereq_check(&p, e->roots);
+	if (!p.bpffs && ht_prereq_mount_bpffs()) {
+		pr_warn("no BPF file system on /sys/fs/bpf: maps are not pinned");
+		return 0;
+	}
+	if (mkdir(e->cfg->pin_dir, 0700) && errno != EEXIST) {
+		err = -errno;
+		pr_err("cannot create %s: %s", e->cfg->pin_dir, strerror(errno));
+		return err;
+	}
+	return ht_object_pin(e->policy, e->cfg->pin_dir, e->journal);
+}
+
+static int open_parts(struct ht_engine *e)
+{
+	int err;
+
+	err = ht_placement_open(&e->placement, e->roots, &e->tiers);
+	err = err ?: ht_mover_init(&e->mover);
+	err = err ?: ht_ranges_init(&e->ranges, e->policy->ranges, HT_RANGES_MAX);
+	err = err ?: ht_plan_init(&e->plan, e->policy->moves, HT_MOVES_MAX, HT_RANGES_MAX);
+	return err ?: ht_follow_start(e);
+}
+
+static int open_journal(struct ht_engine *e)
+{
+	size_t recovered = 0;
+	int err;
+
+	err = ht_journal_open(&e->journal, NULL, &recovered);
+	if (recovered)
+		pr_info("cleaned up after a loader that was killed: %zu thing%s put back", recovered,
+			recovered == 1 ? "" : "s");
+	if (err == -EBUSY)
+		return HT_RC_BUSY;
+	return err ? HT_RC_ERROR : 0;
+}
+
+static int start(struct ht_engine *e)
+{
+	char why[1024] = "";
+	int source, err;
+
+	err = find_tiers(e);
+	if (err)
+		return err;
+	e->policy = calloc(1, sizeof(*e->policy));
+	if (!e->policy)
+		return HT_RC_ERROR;
+	if (ht_object_open(e->policy, e->cfg->policy))
+		return HT_RC_POLICY;
+	err = open_journal(e);
+	if (err)
+		return err;
+	source = ht_source_choose(e->cfg->source, &e->cfg->source_opts, why, sizeof(why));
+	if (source < 0) {
+		pr_err("no source of samples: %s", why);
+		return HT_RC_SOURCE;
+	}
+	if (load_policy(e, source))
+		return HT_RC_POLICY;
+	e->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	err = open_parts(e);
+	if (err)
+		return err == -ENOENT ? HT_RC_USAGE : HT_RC_ERROR;
+	if (pin(e))
+		return HT_RC_ERROR;
+	if (ht_source_open(&e->source, source, &e->cfg->source_opts, &e->policy->src, e->journal))
+		return HT_RC_SOURCE;
+	if (init_policy(e))
+		return HT_RC_POLICY;
+	e->started_ns = ht_now_ns();
+	snprintf(e->metrics.policy, sizeof(e->metrics.policy), "%s", e->policy->info.name);
+	__atomic_store_n(&e->policy->mem.ctl->enabled, 1, __ATOMIC_RELEASE);
+	ht_report_start(e, why);
+	return 0;
+}
+
+int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg)
+{
+	struct ht_prereq prereq;
+	int rc;
+
+	memset(e, 0, sizeof(*e));
+	e->cfg = cfg;
+	e->roots = cfg->source_opts.roots;
+	e->stats_fd = -1;
+	e->tick_volume = 4096;
+	e->horizon = 40;
+	ht_bpflog_start();
+	ht_prereq_check(&prereq, e->roots);
+	rc = ht_prereq_report(&prereq);
+	return rc ? rc : start(e);
+}
+
+static int block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int epoch_timer(unsigned int ms)
+{
+	struct itimerspec its = { .it_interval = { ms / 1000, ms % 1000 * 1000000L },
+				  .it_value = { ms / 1000, ms % 1000 * 1000000L } };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0 && timerfd_settime(fd, 0, &its, NULL)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* One pass of the loop; true ends it. */
+static bool step(struct ht_engine *e, struct pollfd *fd)
+{
+	struct signalfd_siginfo si;
+	uint64_t expired;
+	int err;
+
+	if (poll(fd, 2, -1) < 0 && errno != EINTR) {
+		e->err = -errno;
+		return true;
+	}
+	if (read(fd[0].fd, &si, sizeof(si)) == sizeof(si)) {
+		pr_debug("signal %u: stopping", si.ssi_signo);
+		return true;
+	}
+	if (read(fd[1].fd, &expired, sizeof(expired)) != sizeof(expired))
+		return false;
+	if (expired > 1)
+		e->metrics.late_epochs += expired - 1;
+	err = ht_epoch_run(e);
+	if (err) {
+		pr_err("epoch %u failed: %s", e->epoch, strerror(-err));
+		e->err = err;
+		return true;
+	}
+	if (e->cfg->stats_s &&
+	    e->metrics.wall_ns - e->printed.wall_ns >= e->cfg->stats_s * 1000000000ULL - 50000000)
+		ht_report_stats(e);
+	return e->cfg->duration_s && e->metrics.wall_ns >= e->cfg->duration_s * 1000000000ULL;
+}
+
+int ht_engine_loop(struct ht_engine *e)
+{
+	struct pollfd fd[2] = { { .events = POLLIN }, { .events = POLLIN } };
+
+	fd[0].fd = block_signals();
+	fd[1].fd = epoch_timer(e->cfg->epoch_ms);
+	if (fd[0].fd < 0 || fd[1].fd < 0) {
+		e->err = -errno;
+		pr_err("cannot set up the epoch timer: %s", strerror(errno));
+	} else {
+		while (!step(e, fd))
+			;
+		if (e->cfg->json)
+			ht_metrics_json(stdout, &e->metrics, "end");
+		else
+			ht_metrics_summary(stdout, &e->metrics);
+	}
+	close(fd[0].fd);
+	close(fd[1].fd);
+	return e->err ? HT_RC_ERROR : HT_RC_OK;
+}
+
+void ht_engine_stop(struct ht_engine *e)
+{
+	struct ht_exit why = { .kind = HT_EXIT_USER, .code = e->err, .reason = "unloaded" };
+
+	if (e->policy && e->policy->mem.ctl)
+		__atomic_store_n(&e->policy->mem.ctl->enabled, 0, __ATOMIC_RELEASE);
+	if (e->source)
+		ht_source_close(e->source);
+	if (e->policy && e->policy->obj)
+		ht_object_exit_policy(e->policy, &why);
+	if (e->placement && e->policy)
+		ht_follow_stop(e);
+	ht_plan_free(&e->plan);
+	ht_ranges_free(&e->ranges);
+	ht_mover_free(&e->mover);
+	if (e->placement)
+		ht_placement_close(e->placement);
+	ht_heatmap_free(&e->heat);
+	if (e->policy)
+		ht_object_close(e->policy);
+	free(e->policy);
+	if (e->stats_fd >= 0)
+		close(e->stats_fd);
+	if (e->journal) {
+		ht_journal_close(e->journal);
+		rmdir(e->cfg->pin_dir);
+	}
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * The epoch loop and everything it owns. One thread: wait for the epoch's end, take the samples in,
+ * follow the targets, build ranges, ask the policy, plan, move, report.
+ */
+#ifndef HT_ENGINE_H
+#define HT_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "heatmap.h"
+#include "journal.h"
+#include "metrics.h"
+#include "mover.h"
+#include "object.h"
+#include "placement.h"
+#include "planner.h"
+#include "ranges.h"
+#include "source.h"
+#include "space.h"
+#include "targets.h"
+#include "tiers.h"
+
+struct ht_engine {
+	const struct ht_config *cfg;
+	const struct ht_roots *roots;
+	struct ht_journal *journal;
+	struct ht_tiers tiers;
+	unsigned int nr_tiers; /* min(tiers.nr_tiers, HT_SPACE_TIERS) */
+	struct ht_object *policy; /* the one in charge */
+	struct ht_heatmap heat;
+	struct ht_source *source;
+	struct ht_placement *placement;
+	struct ht_targets targets;
+	struct ht_space **space; /* one for each target, sorted by tgid */
+	size_t nr_space, cap_space;
+	struct ht_ranges ranges;
+	struct ht_plan plan;
+	struct ht_mover mover;
+	struct ht_metrics metrics; /* now */
+	struct ht_metrics before, before2; /* at the end of the last epoch and the one before */
+	struct ht_metrics printed; /* at the last statistics line */
+	bool header_printed;
+	uint32_t epoch; /* from 1 */
+	uint64_t started_ns, cpu_base_ns;
+	uint64_t tick_samples; /* counted samples at the last aging step */
+	uint64_t tick_volume; /* samples from one aging step to the next */
+	double horizon; /* epochs a placement is expected to last */
+	double sample_rate; /* counted samples per epoch, moving average */
+	int stats_fd; /* keeps the kernel's BPF run-time statistics on */
+	int err; /* why the loop ended, 0 = as asked */
+};
+
+/* Finds tiers, loads the policy, opens the source. Returns an enum ht_exit_code. */
+int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg);
+/* Until SIGINT, SIGTERM, the duration's end, or an error. Returns an enum ht_exit_code. */
+int ht_engine_loop(struct ht_engine *e);
+/* Undoes everything, in whatever state the engine is. */
+void ht_engine_stop(struct ht_engine *e);
+
+/* epoch.c: one epoch. 0 or a negative errno after which the loop cannot go on. */
+int ht_epoch_run(struct ht_engine *e);
+/* follow.c */
+int ht_follow_start(struct ht_engine *e);
+int ht_follow_epoch(struct ht_engine *e);
+void ht_follow_stop(struct ht_engine *e);
+/* report.c: what was found, at the start. */
+void ht_report_start(const struct ht_engine *e, const char *source_why);
+void ht_report_stats(struct ht_engine *e);
+
+uint64_t ht_now_ns(void); /* CLOCK_MONOTONIC */
+
+#endif

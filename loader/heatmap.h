@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * The loader's side of the heat map (hypertier/heat.h): it produces free tiles and page-detail
+ * blocks, reads what the sampler counted, and takes back what is cold, gone or no longer dispersed.
+ * Reading is plain memory access; a counter may change while it is read, which costs an error of one
+ * sample.
+ *
+ * When memory runs out: the sampler drops a sample that finds no free tile (counted as
+ * HT_DROP_NO_TILE); each epoch the loader frees the coldest tiles until one sixteenth is free again
+ * (counted in ht_heatmap_stats.evicted).
+ */
+#ifndef HT_HEATMAP_H
+#define HT_HEATMAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <hypertier/ctl.h>
+#include <hypertier/heat.h>
+
+/* The mapped maps; owned by the policy object. Sizes are those given to the kernel. */
+struct ht_heatmap_mem {
+	struct ht_ctl *ctl;
+	struct ht_tile *tile;
+	struct ht_bucket *bucket;
+	struct ht_detail *detail;
+	struct ht_id_line *free_tiles, *free_pages;
+	uint32_t nr_tiles, nr_details; /* elements, the unused element 0 included */
+	uint32_t nr_buckets; /* a power of two */
+};
+
+/* Number of elements the maps need for so many bytes of tracked memory. */
+struct ht_heatmap_size {
+	uint32_t nr_tiles, nr_details, nr_buckets;
+	uint32_t tile_lines, detail_lines; /* elements of free_tiles and free_pages */
+	uint64_t bytes;
+};
+void ht_heatmap_size(struct ht_heatmap_size *s, uint64_t tracked_bytes);
+
+struct ht_heatmap_stats {
+	uint64_t evicted; /* tiles freed because memory ran low */
+	uint64_t released; /* tiles freed because their memory or process is gone */
+	uint64_t merged; /* duplicate tiles folded into one */
+	uint64_t details_freed; /* page-detail blocks taken back */
+	uint32_t live; /* tiles in use */
+	uint32_t details; /* page-detail blocks in use */
+};
+
+struct ht_live {
+	uint64_t key; /* HT_KEY() */
+	uint32_t id;
+	uint32_t heat; /* tile total as of the last collect, aged to now */
+	uint32_t recent; /* heat gained since the collect before */
+};
+
+struct ht_heatmap {
+	struct ht_heatmap_mem mem;
+	struct ht_live *live; /* sorted by key, as of the last collect */
+	size_t nr_live, cap_live;
+	uint32_t tiles_seen; /* ring position up to which pops have been noticed */
+	uint32_t last_tick; /* aging tick of the last collect */
+	uint32_t *pending; /* popped, but without a key yet */
+	size_t nr_pending, cap_pending;
+	uint32_t *limbo; /* released this epoch, free from the next one on */
+	size_t nr_limbo, cap_limbo;
+	uint32_t *limbo_pages;
+	size_t nr_limbo_pages, cap_limbo_pages;
+	struct ht_heatmap_stats stats;
+};
+
+/* Empty maps: puts every tile and block on the free rings. Returns 0 or -ENOMEM. */
+int ht_heatmap_init(struct ht_heatmap *hm, const struct ht_heatmap_mem *mem);
+void ht_heatmap_free(struct ht_heatmap *hm);
+
+/*
+ * Once per epoch: notices new tiles, folds duplicates, ages what is read. After it live[] is
+ * complete and sorted, until the next call that releases tiles. Returns 0 or -ENOMEM.
+ */
+int ht_heatmap_collect(struct ht_heatmap *hm);
+/* Frees tiles of a process, all or within [start, end). Returns how many. */
+size_t ht_heatmap_release(struct ht_heatmap *hm, pid_t tgid, uint64_t start, uint64_t end);
+/* Frees the coldest tiles until enough are free. Returns how many. */
+size_t ht_heatmap_evict(struct ht_heatmap *hm);
+/* Takes a tile's page detail back (its pages stopped differing). */
+void ht_heatmap_drop_detail(struct ht_heatmap *hm, uint32_t id);
+/* The detail block of a tile, aged to now in *copy, or NULL. */
+const struct ht_detail *ht_heatmap_detail(const struct ht_heatmap *hm, uint32_t id,
+					  struct ht_detail *copy);
+/* Tiles of a process: indexes [*first, *first + returned) of live[]. */
+size_t ht_heatmap_of(const struct ht_heatmap *hm, pid_t tgid, size_t *first);
+uint32_t ht_heatmap_free_tiles(const struct ht_heatmap *hm);
+
+#endif

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <errno.h>
+#include <limits.h>
+#include <numaif.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "migrate.h"
+
+#define CALL_MAX_NS 20000000ULL
+#define CHUNK_MAX 8192
+#define CHUNK_START 256
+#define CHUNK_START_HUGE 4 /* a huge page takes some hundred times as long as a small one */
+
+/* A status the kernel never writes: it tells pages that a call has not come to. */
+#define UNTOUCHED INT_MIN
+
+struct ht_migrate {
+	struct ht_migrate_stats stats;
+	size_t chunk[2]; /* addresses per call: small pages, huge pages */
+	void *page[CHUNK_MAX];
+	int from[CHUNK_MAX];
+	int kstatus[CHUNK_MAX]; /* as the kernel gives it: node, or negative errno */
+};
+
+static const char *const outcome_names[HT_OUT_NR] = {
+	[HT_OUT_MOVED] = "moved",   [HT_OUT_ALREADY] = "already", [HT_OUT_EBUSY] = "ebusy",
+	[HT_OUT_EACCES] = "eacces", [HT_OUT_ENOENT] = "enoent",	  [HT_OUT_ENOMEM] = "enomem",
+	[HT_OUT_EFAULT] = "efault", [HT_OUT_EIO] = "eio",	  [HT_OUT_ESRCH] = "esrch",
+	[HT_OUT_EPERM] = "eperm",   [HT_OUT_OTHER] = "other",
+};
+
+const char *ht_migrate_outcome_name(enum ht_outcome o)
+{
+	return (unsigned int)o < HT_OUT_NR ? outcome_names[o] : "unknown";
+}
+
+static enum ht_outcome outcome_of_errno(int err)
+{
+	switch (err) {
+	case -EBUSY:
+	case -EAGAIN:
+		return HT_OUT_EBUSY;
+	case -EACCES:
+		return HT_OUT_EACCES;
+	case -ENOENT:
+		return HT_OUT_ENOENT;
+	case -ENOMEM:
+		return HT_OUT_ENOMEM;
+	case -EFAULT:
+		return HT_OUT_EFAULT;
+	case -EIO:
+		return HT_OUT_EIO;
+	case -ESRCH:
+		return HT_OUT_ESRCH;
+	case -EPERM:
+		return HT_OUT_EPERM;
+	default:
+		return HT_OUT_OTHER;
+	}
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* Number of pages not moved, or a negative errno. nodes NULL asks where the pages are. */
+static long kernel_move(struct ht_migrate *m, pid_t pid, size_t first, size_t nr, const int *nodes)
+{
+	uint64_t start = now_ns();
+	long rc;
+
+	for (size_t i = first; i < first + nr; i++)
+		m->kstatus[i] = UNTOUCHED;
+	rc = move_pages(pid, nr, m->page + first, nodes, m->kstatus + first, MPOL_MF_MOVE);
+	if (rc < 0)
+		rc = -errno;
+	m->stats.calls++;
+	m->stats.ns += now_ns() - start;
+	/* The process exists but has no memory: a zombie, or a kernel thread. */
+	return rc == -EINVAL ? -ESRCH : rc;
+}
+
+/* A chunk is the stretch [first, first + nr) of a batch, all to one node. */
+struct chunk {
+	struct ht_migrate_batch *b;
+	size_t first, nr;
+	int node;
+};
+
+static void set_status(struct ht_migrate *m, const struct chunk *c, size_t i, enum ht_outcome o)
+{
+	c->b->status[c->first + i] = o;
+	m->stats.pages[o]++;
+	if (o == HT_OUT_MOVED && c->b->huge)
+		m->stats.huge_moved++;
+}
+
+static void set_all(struct ht_migrate *m, const struct chunk *c, size_t i, enum ht_outcome o)
+{
+	for (; i < c->nr; i++)
+		set_status(m, c, i, o);
+}
+
+/* left is the outcome of a page that is still elsewhere. */
+static void set_from_kernel(struct ht_migrate *m, const struct chunk *c, size_t i,
+			    enum ht_outcome left)
+{
+	int st = m->kstatus[i];
+
+	if (st == c->node)
+		set_status(m, c, i, m->from[i] == c->node ? HT_OUT_ALREADY : HT_OUT_MOVED);
+	else
+		set_status(m, c, i, st >= 0 || st == UNTOUCHED ? left : outcome_of_errno(st));
+}
+
+/* Fills m->from, asking the kernel if the caller left anything open. */
+static int learn_from(struct ht_migrate *m, const struct chunk *c)
+{
+	const int *from = c->b->from ? c->b->from + c->first : NULL;
+	bool known = from;
+	long rc;
+
+	for (size_t i = 0; from && i < c->nr; i++) {
+		m->from[i] = from[i];
+		known = known && from[i] >= 0;
+	}
+	if (known)
+		return 0;
+	rc = kernel_move(m, c->b->pid, 0, c->nr, NULL);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < c->nr; i++)
+		if (!from || from[i] < 0)
+			m->from[i] = m->kstatus[i];
+	return 0;
+}
+
+/*
+ * Where pages resist, the kernel gives up: the pages it was at (from the first one untouched to the
+ * next one with a status, or to the end) moved or not, and all behind them were not tried. Asks
+ * where the former are now; returns the index of the first page to try again.
+ */
+static size_t sort_out(struct ht_migrate *m, const struct chunk *c, size_t i, enum ht_outcome left)
+{
+	size_t end;
+
+	for (; i < c->nr && m->kstatus[i] != UNTOUCHED; i++)
+		set_from_kernel(m, c, i, left);
+	for (end = i; end < c->nr && m->kstatus[end] == UNTOUCHED; end++)
+		;
+	if (end < c->nr)
+		set_from_kernel(m, c, end, left);
+	if (i < end && kernel_move(m, c->b->pid, i, end - i, NULL) < 0)
+		left = HT_OUT_OTHER;
+	for (; i < end; i++)
+		set_from_kernel(m, c, i, left);
+	return end < c->nr ? end + 1 : end;
+}
+
+/* Also sets the status of pages that a call for the whole process kept from being tried. */
+static int move_chunk(struct ht_migrate *m, const struct chunk *c)
+{
+	const int *nodes = c->b->node + c->first;
+	size_t i = 0;
+	long rc;
+
+	for (size_t k = 0; k < c->nr; k++)
+		m->page[k] = (void *)(uintptr_t)c->b->addr[c->first + k];
+	rc = learn_from(m, c);
+	while (!rc && i < c->nr) {
+		rc = kernel_move(m, c->b->pid, i, c->nr - i, nodes + i);
+		if (!rc) {
+			for (; i < c->nr; i++)
+				set_from_kernel(m, c, i, HT_OUT_EBUSY);
+		} else if (rc > 0) {
+			i = sort_out(m, c, i, HT_OUT_EBUSY);
+			rc = 0;
+		} else if (rc == -ENOMEM) {
+			/* The node is full: the rest would fare no better. */
+			i = sort_out(m, c, i, HT_OUT_ENOMEM);
+			set_all(m, c, i, HT_OUT_ENOMEM);
+			return 0;
+		}
+	}
+	if (rc)
+		set_all(m, c, i,
+			rc == -ESRCH || rc == -EPERM || rc == -ENOENT ? outcome_of_errno(rc)
+								      : HT_OUT_OTHER);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Halves what took too long, doubles what will not. */
+static void adapt(size_t *chunk, size_t nr, uint64_t ns)
+{
+	if (ns > CALL_MAX_NS)
+		*chunk = nr > 1 ? nr / 2 : 1;
+	else if (nr == *chunk && 2 * ns < CALL_MAX_NS && *chunk < CHUNK_MAX)
+		*chunk *= 2;
+}
+
+int ht_migrate_move(struct ht_migrate *m, struct ht_migrate_batch *b)
+{
+	size_t *size = &m->chunk[b->huge];
+	struct chunk c = { .b = b };
+	int err, first_err = 0;
+	uint64_t start;
+
+	for (; c.first < b->nr; c.first += c.nr) {
+		c.node = b->node[c.first];
+		for (c.nr = 0; c.first + c.nr < b->nr && c.nr < *size; c.nr++)
+			if (b->node[c.first + c.nr] != c.node)
+				break;
+		/* Of pid 0 the kernel would move our own pages. */
+		start = now_ns();
+		err = b->pid > 0 ? move_chunk(m, &c) : -ESRCH;
+		if (b->pid <= 0)
+			set_all(m, &c, 0, HT_OUT_ESRCH);
+		adapt(size, c.nr, now_ns() - start);
+		first_err = first_err ?: err;
+		if (err == -ESRCH || err == -EPERM) {
+			c.first += c.nr;
+			c.nr = b->nr - c.first;
+			set_all(m, &c, 0, outcome_of_errno(err));
+			return err;
+		}
+	}
+	return first_err;
+}
+
+int ht_migrate_open(struct ht_migrate **out)
+{
+	void *page = (void *)((uintptr_t)&out & ~4095UL);
+	struct ht_migrate *m;
+	int status, err;
+
+	*out = NULL;
+	if (move_pages(0, 1, &page, NULL, &status, 0) < 0) {
+		err = -errno;
+		if (err == -ENOSYS)
+			pr_err("move_pages(2) is missing: the kernel needs CONFIG_NUMA and "
+			       "CONFIG_MIGRATION");
+		else
+			pr_err("move_pages(2) is refused: %s; a container needs CAP_SYS_NICE and a "
+			       "seccomp profile that allows it",
+			       strerror(-err));
+		return err;
+	}
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->chunk[0] = CHUNK_START;
+	m->chunk[1] = CHUNK_START_HUGE;
+	*out = m;
+	return 0;
+}
+
+void ht_migrate_close(struct ht_migrate *m)
+{
+	free(m);
+}
+
+const char *ht_migrate_backend(const struct ht_migrate *m)
+{
+	return "move_pages";
+}
+
+const char *ht_migrate_why(const struct ht_migrate *m)
+{
+	return "works on every kernel; pages are allocated, copied and freed, not exchanged";
+}
+
+const struct ht_migrate_stats *ht_migrate_stats(const struct ht_migrate *m)
+{
+	return &m->stats;
+}

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpflog.h"
+#include "log.h"
+#include "object.h"
+
+#define VERIFIER_LINES 20
+
+static const char *const prog_name[HT_PROG_NR] = {
+	[HT_PROG_RANK] = "ht_rank", [HT_PROG_ADMIT] = "ht_admit", [HT_PROG_TICK] = "ht_tick",
+	[HT_PROG_INIT] = "ht_init", [HT_PROG_EXIT] = "ht_exit",	  [HT_PROG_AGE] = "ht_age",
+};
+
+/* Maps that outlive a policy: shared by the objects of one run. */
+static const char *const shared_maps[] = {
+	"control", "heat",    "heat_index", "heat_pages", "free_tiles",	   "free_pages",
+	"inject",  "ranges",  "moves",	    "stats",	  "targets",	   "events",
+	"damon_targets",
+};
+
+/* Maps worth reading from outside; the rings of free ids and the staging area are not. */
+static const char *const pinned_maps[] = {
+	"control", "heat", "heat_index", "heat_pages", "stats", "targets", "ranges", "moves",
+};
+
+static int read_info(struct ht_object *o)
+{
+	const struct ht_policy_info *info;
+	struct bpf_map *m;
+	size_t size;
+
+	bpf_object__for_each_map(m, o->obj) {
+		if (strcmp(bpf_map__name(m), ".rodata.policy"))
+			continue;
+		info = bpf_map__initial_value(m, &size);
+		if (!info || size < sizeof(*info) || info->magic != HT_ABI_MAGIC)
+			break;
+		o->info = *info;
+		o->info.name[HT_NAME_LEN - 1] = '\0';
+		if (info->abi == HT_ABI_VERSION)
+			return 0;
+		pr_err("%s: policy '%s' was built for ABI %u, this loader speaks ABI %u: rebuild it "
+		       "with the headers of this version",
+		       o->path, o->info.name, info->abi, HT_ABI_VERSION);
+		return -EPROTO;
+	}
+	pr_err("%s: not a HyperTier policy (no policy information in section .rodata.policy; does "
+	       "the source end in HYPERTIER_OPS_DEFINE?)",
+	       o->path);
+	return -ENOEXEC;
+}
+
+/* Every map and program this loader relies on must be there, of the right shape. */
+static int check_shape(struct ht_object *o)
+{
+	static const struct {
+		const char *name;
+		uint32_t value;
+	} want[] = {
+		{ "control", sizeof(struct ht_ctl) },
+		{ "heat", sizeof(struct ht_tile) },
+		{ "heat_index", sizeof(struct ht_bucket) },
+		{ "heat_pages", sizeof(struct ht_detail) },
+		{ "free_tiles", sizeof(struct ht_id_line) },
+		{ "free_pages", sizeof(struct ht_id_line) },
+		{ "inject", sizeof(struct ht_inject_rec) },
+		{ "ranges", sizeof(struct ht_range) },
+		{ "moves", sizeof(struct ht_move) },
+		{ "stats", sizeof(struct ht_cpu_stats) },
+		{ "targets", sizeof(struct ht_target) },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		struct bpf_map *m = bpf_object__find_map_by_name(o->obj, want[i].name);
+
+		if (m && bpf_map__value_size(m) == want[i].value && bpf_map__key_size(m) == 4)
+			continue;
+		pr_err("%s: map '%s' is missing or has another layout: rebuild the policy with the "
+		       "headers of this version",
+		       o->path, want[i].name);
+		return -EPROTO;
+	}
+	for (i = 0; i < HT_PROG_NR; i++) {
+		if (bpf_object__find_program_by_name(o->obj, prog_name[i]))
+			continue;
+		pr_err("%s: program '%s' is missing", o->path, prog_name[i]);
+		return -EPROTO;
+	}
+	return 0;
+}
+
+int ht_object_open(struct ht_object *o, const char *path)
+{
+	struct stat st;
+	int err;
+
+	memset(o, 0, sizeof(*o));
+	o->src.prog_perf_output = -1;
+	snprintf(o->path, sizeof(o->path), "%s", path);
+	if (stat(path, &st)) {
+		err = -errno;
+		pr_err("%s: %s", path, strerror(errno));
+		return err;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		pr_err("%s: not a regular file", path);
+		return -EINVAL;
+	}
+	ht_bpflog_clear();
+	o->obj = bpf_object__open_file(path, NULL);
+	if (!o->obj) {
+		err = -errno;
+		pr_err("%s: not a BPF object that libbpf can read: %s", path, strerror(-err));
+		ht_bpflog_tail(3);
+		return -ENOEXEC;
+	}
+	err = read_info(o);
+	if (!err)
+		err = check_shape(o);
+	if (err) {
+		bpf_object__close(o->obj);
+		o->obj = NULL;
+	}
+	return err;
+}
+
+static int set_max(struct ht_object *o, const char *name, uint32_t nr)
+{
+	return bpf_map__set_max_entries(bpf_object__find_map_by_name(o->obj, name), nr);
+}
+
+static int size_maps(struct ht_object *o, const struct ht_heatmap_size *s)
+{
+	int err;
+
+	err = set_max(o, "heat", s->nr_tiles);
+	err = err ?: set_max(o, "heat_index", s->nr_buckets);
+	err = err ?: set_max(o, "heat_pages", s->nr_details);
+	err = err ?: set_max(o, "free_tiles", s->tile_lines);
+	return err ?: set_max(o, "free_pages", s->detail_lines);
+}
+
+static int share_maps(struct ht_object *o, const struct ht_object *with)
+{
+	size_t i;
+	int err;
+
+	for (i = 0; i < sizeof(shared_maps) / sizeof(shared_maps[0]); i++) {
+		struct bpf_map *to = bpf_object__find_map_by_name(o->obj, shared_maps[i]);
+		struct bpf_map *from = bpf_object__find_map_by_name(with->obj, shared_maps[i]);
+
+		if (!to || !from)
+			continue;
+		err = bpf_map__set_max_entries(to, bpf_map__max_entries(from));
+		err = err ?: bpf_map__reuse_fd(to, bpf_map__fd(from));
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void autoload(struct ht_object *o, const char *name, bool on)
+{
+	struct bpf_program *p = bpf_object__find_program_by_name(o->obj, name);
+
+	if (p)
+		bpf_program__set_autoload(p, on);
+}
+
+static int choose_programs(struct ht_object *o, const struct ht_object_opts *opts)
+{
+	struct bpf_program *p;
+	int err = 0;
+
+	autoload(o, "ht_damon", opts->load_damon);
+	autoload(o, "ht_page_fault", opts->load_page_fault);
+	p = bpf_object__find_program_by_name(o->obj, "ht_perf_output");
+	if (p && opts->fentry_target) {
+		err = bpf_program__set_attach_target(p, 0, opts->fentry_target);
+		bpf_program__set_autoload(p, true);
+	} else if (p) {
+		bpf_program__set_autoload(p, false);
+	}
+	return err;
+}
+
+/* The sampler compares this with control.generation: only one object's programs count. */
+static int set_generation(struct ht_object *o, uint32_t generation)
+{
+	struct bpf_map *m;
+
+	bpf_object__for_each_map(m, o->obj)
+		if (!strcmp(bpf_map__name(m), ".rodata.gen"))
+			return bpf_map__set_initial_value(m, &generation, sizeof(generation));
+	return -ENOENT;
+}
+
+static void *map_memory(struct ht_object *o, const char *name, int *err)
+{
+	struct bpf_map *m = bpf_object__find_map_by_name(o->obj, name);
+	size_t len = (size_t)bpf_map__max_entries(m) * ((bpf_map__value_size(m) + 7) & ~7U);
+	long page = sysconf(_SC_PAGESIZE);
+	void *p;
+
+	if (*err)
+		return NULL;
+	len = (len + page - 1) & ~(page - 1);
+	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(m), 0);
+	if (p == MAP_FAILED) {
+		*err = -errno;
+		pr_err("map '%s' cannot be mapped: %s", name, strerror(errno));
+		return NULL;
+	}
+	o->mapping[o->nr_mapping].addr = p;
+	o->mapping[o->nr_mapping++].len = len;
+	o->map_bytes += len;
+	return p;
+}
+
+static int map_all(struct ht_object *o)
+{
+	int err = 0;
+
+	o->mem.ctl = map_memory(o, "control", &err);
+	o->mem.tile = map_memory(o, "heat", &err);
+	o->mem.bucket = map_memory(o, "heat_index", &err);
+	o->mem.detail = map_memory(o, "heat_pages", &err);
+	o->mem.free_tiles = map_memory(o, "free_tiles", &err);
+	o->mem.free_pages = map_memory(o, "free_pages", &err);
+	o->src.inject = map_memory(o, "inject", &err);
+	o->ranges = map_memory(o, "ranges", &err);
+	o->moves = map_memory(o, "moves", &err);
+	if (err)
+		return err;
+	o->mem.nr_tiles = bpf_map__max_entries(bpf_object__find_map_by_name(o->obj, "heat"));
+	o->mem.nr_details =
+		bpf_map__max_entries(bpf_object__find_map_by_name(o->obj, "heat_pages"));
+	o->mem.nr_buckets =
+		bpf_map__max_entries(bpf_object__find_map_by_name(o->obj, "heat_index"));
+	return 0;
+}
+
+static int map_fd(struct ht_object *o, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(o->obj, name);
+}
+
+static int prog_fd(struct ht_object *o, const char *name)
+{
+	struct bpf_program *p = bpf_object__find_program_by_name(o->obj, name);
+
+	return p && bpf_program__autoload(p) ? bpf_program__fd(p) : -1;
+}
+
+static void collect_fds(struct ht_object *o, const struct ht_object_opts *opts)
+{
+	struct ht_source_bpf *s = &o->src;
+	size_t i;
+
+	for (i = 0; i < HT_PROG_NR; i++)
+		o->prog[i] = prog_fd(o, prog_name[i]);
+	o->map_targets = map_fd(o, "targets");
+	s->prog_perf = prog_fd(o, "ht_perf");
+	s->prog_perf_output = prog_fd(o, "ht_perf_output");
+	s->perf_output_fn = opts->fentry_target;
+	s->prog_page_fault = prog_fd(o, "ht_page_fault");
+	s->prog_damon = prog_fd(o, "ht_damon");
+	s->prog_inject = prog_fd(o, "ht_inject");
+	s->map_events = map_fd(o, "events");
+	s->map_damon_targets = map_fd(o, "damon_targets");
+	s->map_stats = map_fd(o, "stats");
+}
+
+int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts)
+{
+	int err;
+
+	err = opts->heat_of ? share_maps(o, opts->heat_of) : size_maps(o, &opts->size);
+	err = err ?: choose_programs(o, opts);
+	err = err ?: set_generation(o, opts->generation);
+	if (err) {
+		pr_err("%s: cannot be prepared for loading: %s", o->path, strerror(-err));
+		return err;
+	}
+	ht_bpflog_clear();
+	err = bpf_object__load(o->obj);
+	if (err) {
+		pr_err("policy '%s' (%s) was rejected by the kernel: %s; the last lines of the log:",
+		       o->info.name, o->path, strerror(-err));
+		ht_bpflog_tail(VERIFIER_LINES);
+		return err;
+	}
+	collect_fds(o, opts);
+	return map_all(o);
+}
+
+int ht_object_pin(struct ht_object *o, const char *dir, struct ht_journal *journal)
+{
+	char path[PATH_MAX];
+	size_t i;
+	int err;
+
+	for (i = 0; i < sizeof(pinned_maps) / sizeof(pinned_maps[0]); i++) {
+		struct bpf_map *m = bpf_object__find_map_by_name(o->obj, pinned_maps[i]);
+
+		snprintf(path, sizeof(path), "%s/%s", dir, pinned_maps[i]);
+		err = ht_journal_note_unlink(journal, path);
+		if (err)
+			return err;
+		/* Left by a run whose journal is lost; the lock says nobody uses it. */
+		if (unlink(path) == 0)
+			pr_info("removed a stale pin: %s", path);
+		err = bpf_obj_pin(bpf_map__fd(m), path) ? -errno : 0;
+		if (err) {
+			pr_err("cannot pin %s: %s", path, strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+void ht_object_close(struct ht_object *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->nr_mapping; i++)
+		munmap(o->mapping[i].addr, o->mapping[i].len);
+	if (o->obj)
+		bpf_object__close(o->obj);
+	memset(o, 0, sizeof(*o));
+}
+
+/* Runs one "syscall" program; *ret gets what it returned. */
+static int run(const struct ht_object *o, enum ht_prog which, void *ctx, size_t size, int *ret)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = ctx, .ctx_size_in = size);
+	int err;
+
+	err = bpf_prog_test_run_opts(o->prog[which], &opts);
+	if (err)
+		return -errno;
+	if (ret)
+		*ret = opts.retval;
+	return 0;
+}
+
+int ht_object_init_policy(struct ht_object *o, const struct ht_init *init, int *result)
+{
+	struct ht_init_args args = { .init = *init };
+	int err;
+
+	err = run(o, HT_PROG_INIT, &args, sizeof(args), result);
+	if (!err)
+		o->info.ops = args.ops;
+	return err;
+}
+
+int ht_object_tick(struct ht_object *o, const struct ht_tick *t)
+{
+	struct ht_tick copy = *t;
+
+	return o->info.ops & HT_OP_TICK ? run(o, HT_PROG_TICK, &copy, sizeof(copy), NULL) : 0;
+}
+
+int ht_object_rank(struct ht_object *o, size_t nr)
+{
+	struct ht_batch_args args = { .nr = nr };
+
+	return nr ? run(o, HT_PROG_RANK, &args, sizeof(args), NULL) : 0;
+}
+
+int ht_object_admit(struct ht_object *o, size_t nr)
+{
+	struct ht_batch_args args = { .nr = nr };
+
+	return nr && o->info.ops & HT_OP_ADMIT ?
+		       run(o, HT_PROG_ADMIT, &args, sizeof(args), NULL) :
+		       0;
+}
+
+int ht_object_exit_policy(struct ht_object *o, const struct ht_exit *e)
+{
+	struct ht_exit copy = *e;
+
+	return o->info.ops & HT_OP_EXIT ? run(o, HT_PROG_EXIT, &copy, sizeof(copy), NULL) : 0;
+}
+
+uint64_t ht_object_run_ns(const struct ht_object *o)
+{
+	struct bpf_prog_info info;
+	struct bpf_program *p;
+	uint64_t sum = 0;
+	uint32_t len;
+
+	bpf_object__for_each_program(p, o->obj) {
+		if (!bpf_program__autoload(p))
+			continue;
+		len = sizeof(info);
+		memset(&info, 0, sizeof(info));
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len))
+			sum += info.run_time_ns;
+	}
+	return sum;
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "planner.h"
+
+int ht_plan_init(struct ht_plan *p, struct ht_move *move, size_t cap, size_t max_ranges)
+{
+	memset(p, 0, sizeof(*p));
+	p->move = move;
+	p->cap = cap;
+	p->cap_order = max_ranges;
+	p->item = calloc(cap, sizeof(*p->item));
+	p->order = calloc(max_ranges, sizeof(*p->order));
+	if (p->item && p->order)
+		return 0;
+	ht_plan_free(p);
+	return -ENOMEM;
+}
+
+void ht_plan_free(struct ht_plan *p)
+{
+	free(p->item);
+	free(p->order);
+	memset(p, 0, sizeof(*p));
+}
+
+/* One planning run: what every step below needs. */
+struct ctx {
+	struct ht_plan *p;
+	const struct ht_ranges *rs;
+	struct ht_space *const *space;
+	const struct ht_heatmap *hm;
+	const struct ht_plan_params *par;
+	uint64_t budget;
+	unsigned int tier; /* being filled */
+	size_t hot_first, hot_end; /* of order[]: what belongs into this tier */
+	uint64_t take; /* pages of order[hot_end] that still fit */
+	uint64_t room; /* pages free above the reserve */
+	uint64_t below; /* free pages of the next tier */
+};
+
+/* Equal scores: what is in the faster tier already goes first, so that it stays. */
+static int cmp_order(const void *a, const void *b, void *arg)
+{
+	const struct ht_ranges *rs = arg;
+	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+	const struct ht_range *x = &rs->range[i], *y = &rs->range[j];
+	uint64_t fx, fy;
+
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	fx = (uint64_t)x->fast_pages * y->pages;
+	fy = (uint64_t)y->fast_pages * x->pages;
+	if (fx != fy)
+		return fx > fy ? -1 : 1;
+	return i < j ? -1 : i > j;
+}
+
+static void sort_ranges(struct ht_plan *p, const struct ht_ranges *rs)
+{
+	size_t i;
+
+	for (i = 0; i < rs->nr; i++)
+		p->order[i] = i;
+	qsort_r(p->order, rs->nr, sizeof(*p->order), cmp_order, (void *)rs);
+}
+
+/* Some pages of one spot that belong to one range and are in one tier. */
+struct unit {
+	uint32_t range, spot;
+	uint32_t pages;
+	uint8_t from;
+};
+
+/* Walks the units of ranges order[pos], order[pos + step], ... */
+struct cursor {
+	size_t pos, end;
+	int step;
+	uint32_t spot; /* next spot within the range */
+	unsigned int tier; /* next tier to look at within the spot */
+	unsigned int lo, hi; /* tiers of interest */
+};
+
+static uint32_t pages_in(const struct ctx *c, const struct ht_range_info *info,
+			 const struct ht_spot *sp, unsigned int tier)
+{
+	uint64_t mask[HT_TILE_PAGES / 64];
+	uint32_t n = 0;
+	unsigned int i;
+
+	if (!sp->in_tier[tier] || sp->hold > c->par->epoch)
+		return 0;
+	if (info->levels == HT_ALL_LEVELS)
+		return sp->in_tier[tier];
+	ht_ranges_pages(c->hm, sp, info->levels, mask);
+	for (i = 0; i < HT_TILE_PAGES; i++)
+		if (mask[i / 64] >> (i % 64) & 1 && ht_spot_tier(sp, i) == tier)
+			n++;
+	return n < sp->in_tier[tier] ? n : sp->in_tier[tier];
+}
+
+static bool range_has(const struct ht_range_info *info, const struct cursor *cur)
+{
+	unsigned int t;
+
+	for (t = cur->lo; t <= cur->hi; t++)
+		if (info->in_tier[t])
+			return true;
+	return false;
+}
+
+static void next_range(struct cursor *cur)
+{
+	cur->pos += cur->step;
+	cur->spot = 0;
+	cur->tier = cur->lo;
+}
+
+static bool next_unit(const struct ctx *c, struct cursor *cur, struct unit *u)
+{
+	for (; cur->pos != cur->end; next_range(cur)) {
+		uint32_t nr = c->p->order[cur->pos];
+		const struct ht_range_info *info = &c->rs->info[nr];
+
+		if (!range_has(info, cur))
+			continue;
+		for (; cur->spot < info->nr; cur->spot++, cur->tier = cur->lo) {
+			uint32_t spot = info->first + cur->spot;
+
+			while (cur->tier <= cur->hi) {
+				u->from = cur->tier++;
+				u->pages = pages_in(c, info, &c->space[info->space]->spot[spot],
+						    u->from);
+				u->range = nr;
+				u->spot = spot;
+				if (u->pages)
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
+static void add_item(struct ctx *c, const struct unit *u, uint32_t pages, uint8_t to,
+		     int32_t serves, double gain, double cost, const struct ht_range *victim)
+{
+	const struct ht_range *r = &c->rs->range[u->range];
+	const struct ht_range_info *info = &c->rs->info[u->range];
+	const struct ht_spot *sp = &c->space[info->space]->spot[u->spot];
+	struct ht_plan *p = c->p;
+
+	p->item[p->nr] = (struct ht_plan_item){
+		.range = u->range,
+		.space = info->space,
+		.spot = u->spot,
+		.pages = pages,
+		.serves = serves,
+		.levels = info->levels,
+		.from = u->from,
+		.to = to,
+		.admitted = true,
+	};
+	p->move[p->nr] = (struct ht_move){
+		.start = sp->va,
+		.score = r->score,
+		.cut = p->cut_score,
+		.density = r->density,
+		.victim_density = victim ? victim->density : 0,
+		.gain_ns = gain > 0 ? gain : 0,
+		.cost_ns = cost,
+		.tgid = r->tgid,
+		.pages = pages,
+		.from_tier = u->from,
+		.to_tier = to,
+		.moved = sp->moved ? c->par->epoch - sp->moved : ~0U,
+		.admitted = 1,
+	};
+	p->nr++;
+	if (to > u->from)
+		p->demote += pages;
+	else
+		p->promote += pages;
+	c->budget -= pages < c->budget ? pages : c->budget;
+}
+
+/* Modelled nanoseconds that pages of density up save for being in the faster of two tiers. */
+static double saving(const struct ctx *c, double density, uint32_t pages, unsigned int slow,
+		     unsigned int fast)
+{
+	double lat = c->par->lat_ns[slow] - c->par->lat_ns[fast];
+
+	/* Unknown latencies: assume what a CXL device adds to local DRAM. */
+	if (lat <= 0)
+		lat = 100;
+	if (!c->rs->heat)
+		return 0;
+	return density / 65536 * pages / c->rs->heat * c->par->accesses * lat * c->par->horizon;
+}
+
+#define MAX_VICTIMS 64
+
+/* Coldest pages that make room for one promotion. */
+struct victims {
+	struct unit unit[MAX_VICTIMS];
+	unsigned int nr;
+	uint32_t pages;
+	double heat; /* density times pages */
+	struct cursor after; /* where the next search starts */
+};
+
+static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_t score,
+			 uint64_t need, struct victims *v)
+{
+	struct unit u;
+
+	memset(v, 0, sizeof(*v));
+	v->after = *from;
+	while (v->pages < need && v->nr < MAX_VICTIMS && next_unit(c, &v->after, &u)) {
+		const struct ht_range *r = &c->rs->range[u.range];
+
+		if (r->score >= score)
+			return false;
+		v->unit[v->nr++] = u;
+		v->pages += u.pages;
+		v->heat += (double)r->density * u.pages;
+	}
+	return v->pages >= need;
+}
+
+/* False ends this tier: no budget, no room, or no gain from here on. */
+static bool promote_unit(struct ctx *c, struct unit *u, struct cursor *cold)
+{
+	const struct ht_range *r = &c->rs->range[u->range];
+	const struct ht_plan_params *par = c->par;
+	struct victims v = {};
+	double gain, cost = par->page_ns * u->pages;
+	unsigned int i;
+	int32_t me;
+
+	if (u->pages > c->room) {
+		if (!find_victims(c, cold, r->score, u->pages - c->room, &v))
+			return false;
+		if (v.pages > c->below)
+			return false;
+		cost += par->page_ns * v.pages;
+	}
+	if (u->pages + v.pages > c->budget || c->p->nr + v.nr + 1 > c->p->cap)
+		return false;
+	gain = saving(c, r->density, u->pages, u->from, c->tier);
+	if (v.pages)
+		gain -= saving(c, v.heat / v.pages, v.pages, c->tier + 1, c->tier);
+	if (par->stop_at_loss && par->accesses > 0 && gain < cost)
+		return false;
+	me = c->p->nr + v.nr;
+	for (i = 0; i < v.nr; i++)
+		add_item(c, &v.unit[i], v.unit[i].pages, c->tier + 1, me, gain, cost, NULL);
+	add_item(c, u, u->pages, c->tier, -1, gain, cost,
+		 v.nr ? &c->rs->range[v.unit[0].range] : NULL);
+	c->room = c->room + v.pages - u->pages;
+	c->below -= v.pages;
+	if (v.nr)
+		*cold = v.after;
+	return true;
+}
+
+/* Free memory fell below the reserve: the coldest pages go, whatever they would gain. */
+static void refill_reserve(struct ctx *c, struct cursor *cold)
+{
+	const struct ht_plan_params *par = c->par;
+	uint64_t reserve = par->reserve_pages[c->tier], free = par->free_pages[c->tier], need;
+	struct unit u;
+
+	if (free >= reserve / 2)
+		return;
+	need = reserve - free;
+	while (need && c->budget && c->p->nr < c->p->cap && next_unit(c, cold, &u)) {
+		if (u.pages > c->below || u.pages > c->budget)
+			return;
+		add_item(c, &u, u.pages, c->tier + 1, -1, 0, par->page_ns * u.pages, NULL);
+		c->below -= u.pages;
+		need -= u.pages < need ? u.pages : need;
+	}
+}
+
+/* Assigns order[hot_first ..) to the tier until it is full. */
+static void cut(struct ctx *c)
+{
+	uint64_t left = c->p->capacity[c->tier];
+	size_t i;
+
+	for (i = c->hot_first; i < c->rs->nr; i++) {
+		uint32_t pages = c->rs->range[c->p->order[i]].pages;
+
+		if (pages > left)
+			break;
+		left -= pages;
+	}
+	c->hot_end = i;
+	c->take = i < c->rs->nr ? left : 0;
+}
+
+static void fill_tier(struct ctx *c)
+{
+	const struct ht_plan_params *par = c->par;
+	struct cursor hot = { .pos = c->hot_first,
+			      .end = c->hot_end,
+			      .step = 1,
+			      .lo = c->tier + 1,
+			      .hi = par->nr_tiers - 1,
+			      .tier = c->tier + 1 };
+	struct cursor cold = { .pos = c->rs->nr - 1,
+			       .end = c->hot_end - 1,
+			       .step = -1,
+			       .lo = c->tier,
+			       .hi = c->tier,
+			       .tier = c->tier };
+	uint64_t straddle = 0;
+	struct unit u;
+
+	refill_reserve(c, &cold);
+	while (c->budget && next_unit(c, &hot, &u)) {
+		c->p->hot_in_slow += u.pages;
+		if (!promote_unit(c, &u, &cold))
+			return;
+	}
+	if (c->hot_end >= c->rs->nr)
+		return;
+	/* The range at the cut: what fits beside its pages here already goes into free memory. */
+	straddle = c->rs->info[c->p->order[c->hot_end]].in_tier[c->tier];
+	straddle = c->take > straddle ? c->take - straddle : 0;
+	hot.pos = c->hot_end;
+	hot.end = c->hot_end + 1;
+	hot.spot = 0;
+	hot.tier = hot.lo;
+	if (!c->rs->range[c->p->order[c->hot_end]].heat)
+		return;
+	while (straddle && c->budget && next_unit(c, &hot, &u)) {
+		if (u.pages > straddle || u.pages > c->room || !promote_unit(c, &u, &cold))
+			return;
+		straddle -= u.pages;
+	}
+}
+
+static void set_capacity(struct ht_plan *p, const struct ht_plan_params *par,
+			 struct ht_space *const *space, size_t nr_spaces)
+{
+	unsigned int t;
+	size_t i;
+
+	for (t = 0; t < par->nr_tiers; t++) {
+		uint64_t free = par->free_pages[t], keep = par->reserve_pages[t];
+
+		p->capacity[t] = free > keep ? free - keep : 0;
+		for (i = 0; i < nr_spaces; i++)
+			p->capacity[t] += space[i]->in_tier[t];
+		/* Below the reserve: what is missing has to come from the targets' pages. */
+		if (free < keep)
+			p->capacity[t] -= keep - free < p->capacity[t] ? keep - free :
+									 p->capacity[t];
+	}
+}
+
+void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space *const *space,
+		  size_t nr_spaces, const struct ht_heatmap *hm, const struct ht_plan_params *par)
+{
+	struct ctx c = { .p = p,
+			 .rs = rs,
+			 .space = space,
+			 .hm = hm,
+			 .par = par,
+			 .budget = par->budget_pages };
+
+	p->nr = 0;
+	p->promote = p->demote = p->hot_in_slow = 0;
+	p->cut_score = 0;
+	set_capacity(p, par, space, nr_spaces);
+	if (rs->nr > p->cap_order || !rs->nr)
+		return;
+	sort_ranges(p, rs);
+	for (c.tier = 0; c.tier + 1 < par->nr_tiers; c.tier++) {
+		uint64_t free = par->free_pages[c.tier], keep = par->reserve_pages[c.tier];
+
+		c.room = free > keep ? free - keep : 0;
+		c.below = par->free_pages[c.tier + 1];
+		cut(&c);
+		if (c.tier == 0 && c.hot_end < rs->nr)
+			p->cut_score = rs->range[p->order[c.hot_end]].score;
+		fill_tier(&c);
+		c.hot_first = c.hot_end;
+	}
+}
+
+void ht_plan_apply_admission(struct ht_plan *p)
+{
+	size_t i;
+
+	p->promote = p->demote = 0;
+	for (i = 0; i < p->nr; i++)
+		p->item[i].admitted = p->move[i].admitted;
+	/* An exchange is one decision: its promotion's verdict holds for both sides. */
+	for (i = 0; i < p->nr; i++) {
+		struct ht_plan_item *it = &p->item[i];
+
+		if (it->serves >= 0 && (size_t)it->serves < p->nr)
+			it->admitted = p->item[it->serves].admitted;
+		if (!it->admitted)
+			continue;
+		if (it->to > it->from)
+			p->demote += it->pages;
+		else
+			p->promote += it->pages;
+	}
+}

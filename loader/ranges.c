@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ranges.h"
+
+#define LEVELS (HT_PAGE_MAX + 1)
+
+/* Three standard deviations: one false border in some 370 pairs of equal neighbours. */
+#define Z_MERGE 3.0
+#define Z_GROWTH 1.5 /* applied when the ranges do not fit */
+#define Z_MAX 1000.0
+/* Tiles with page detail are over-dispersed: their totals vary more than Poisson counts do. */
+#define DISPERSED_Z 2.0
+/* Enough repeats expected to call their absence a sequential scan. */
+#define STREAM_MIN 8
+/* A tile needs this many counts before its detail may be called uniform. */
+#define UNIFORM_MIN 128
+
+int ht_ranges_init(struct ht_ranges *rs, struct ht_range *range, size_t cap)
+{
+	memset(rs, 0, sizeof(*rs));
+	rs->range = range;
+	rs->cap = cap;
+	rs->z = Z_MERGE;
+	rs->info = calloc(cap, sizeof(*rs->info));
+	rs->prev = calloc(cap, sizeof(*rs->prev));
+	if (rs->info && rs->prev)
+		return 0;
+	ht_ranges_free(rs);
+	return -ENOMEM;
+}
+
+void ht_ranges_free(struct ht_ranges *rs)
+{
+	free(rs->info);
+	free(rs->prev);
+	memset(rs, 0, sizeof(*rs));
+}
+
+enum kind { KIND_PLAIN, KIND_THP, KIND_DETAIL };
+
+/* A run of neighbouring spots of one kind and about equal density, being built. */
+struct run {
+	struct ht_space *space;
+	uint32_t space_idx, first, nr;
+	enum kind kind;
+	uint64_t heat, recent, writes;
+	uint64_t pages; /* resident pages, at least one a spot so that densities stay finite */
+	uint64_t repeats, expected; /* samples that hit a page again, and a uniform spread's share */
+	uint32_t sampled; /* spots that own a tile */
+	uint32_t moved; /* latest epoch of a move */
+};
+
+static enum kind kind_of(const struct ht_heatmap *hm, const struct ht_spot *sp)
+{
+	if (sp->flags & HT_SPOT_THP)
+		return KIND_THP;
+	return sp->tile && hm->mem.tile[sp->tile].detail ? KIND_DETAIL : KIND_PLAIN;
+}
+
+/* See ht_uniform_repeats() in heat.bpf.h. */
+static uint32_t uniform_repeats(uint32_t n)
+{
+	return n * n / (1024 + n * 3 / 4);
+}
+
+static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp)
+{
+	const struct ht_tile *t = sp->tile ? &hm->mem.tile[sp->tile] : NULL;
+	uint32_t pages = ht_spot_pages(sp);
+
+	r->nr++;
+	r->heat += sp->heat;
+	r->recent += sp->recent;
+	r->pages += pages ? pages : HT_TILE_PAGES;
+	if (sp->moved > r->moved)
+		r->moved = sp->moved;
+	if (!t)
+		return;
+	r->sampled++;
+	r->writes += t->writes;
+	r->repeats += t->acc_r + t->win_r;
+	r->expected += t->acc_e + uniform_repeats(t->win_n);
+}
+
+static bool belongs(const struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp,
+		    double z_max)
+{
+	const struct ht_spot *last = &r->space->spot[r->first + r->nr - 1];
+	double n = r->pages, m = ht_spot_pages(sp), h = r->heat, g = sp->heat, z;
+
+	if (sp->va != last->va + HT_TILE_SIZE || kind_of(hm, sp) != r->kind)
+		return false;
+	if (h + g == 0)
+		return true;
+	if (m == 0)
+		m = HT_TILE_PAGES;
+	z = fabs(h / n - g / m) / sqrt((h + g) / (n + m) * (1 / n + 1 / m));
+	return z <= (r->kind == KIND_DETAIL ? z_max * DISPERSED_Z : z_max);
+}
+
+static struct ht_range *new_range(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
+{
+	const struct ht_spot *first = &r->space->spot[r->first], *last = first + r->nr - 1;
+	struct ht_range_info *info;
+	struct ht_range *out;
+
+	if (rs->nr == rs->cap)
+		return NULL;
+	info = &rs->info[rs->nr];
+	memset(info, 0, sizeof(*info));
+	info->space = r->space_idx;
+	info->first = r->first;
+	info->nr = r->nr;
+	info->levels = HT_ALL_LEVELS;
+	out = &rs->range[rs->nr++];
+	memset(out, 0, sizeof(*out));
+	out->start = first->va;
+	out->end = last->va + HT_TILE_SIZE;
+	out->tgid = r->space->tgid;
+	out->moved = r->moved ? epoch - r->moved : ~0U;
+	return out;
+}
+
+static void set_heat(struct ht_range *out, double heat, double recent, double writes)
+{
+	out->heat = heat + 0.5;
+	out->recent = recent + 0.5;
+	out->writes = writes + 0.5;
+	out->density = out->pages ? heat * 65536 / out->pages : 0;
+}
+
+static void count_tiers(struct ht_ranges *rs, struct ht_range *out, const uint32_t *in_tier)
+{
+	struct ht_range_info *info = &rs->info[out - rs->range];
+	int t;
+
+	for (t = 0; t < HT_SPACE_TIERS; t++) {
+		info->in_tier[t] = in_tier[t];
+		out->pages += in_tier[t];
+	}
+	out->fast_pages = in_tier[0];
+}
+
+static void add_heat(struct ht_ranges *rs, const struct ht_range *out)
+{
+	const struct ht_range_info *info = &rs->info[out - rs->range];
+	int t;
+
+	rs->heat += out->heat;
+	for (t = 0; t < HT_SPACE_TIERS && out->pages; t++)
+		rs->heat_in_tier[t] += out->heat * info->in_tier[t] / out->pages;
+}
+
+static int emit_whole(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
+{
+	struct ht_range *out = new_range(rs, r, epoch);
+	uint32_t in_tier[HT_SPACE_TIERS] = {}, i;
+	int t;
+
+	if (!out)
+		return -E2BIG;
+	for (i = 0; i < r->nr; i++)
+		for (t = 0; t < HT_SPACE_TIERS; t++)
+			in_tier[t] += r->space->spot[r->first + i].in_tier[t];
+	count_tiers(rs, out, in_tier);
+	set_heat(out, r->heat, r->recent, r->writes);
+	if (r->kind == KIND_THP)
+		out->flags |= HT_RANGE_THP;
+	if (!r->sampled)
+		out->flags |= HT_RANGE_COLD;
+	if (r->expected >= STREAM_MIN && r->repeats < r->expected / 4)
+		out->flags |= HT_RANGE_STREAM;
+	add_heat(rs, out);
+	return 0;
+}
+
+/* Resident pages by count and tier. */
+struct histogram {
+	uint32_t nr[LEVELS][HT_SPACE_TIERS];
+	uint64_t pages, sum, squares;
+};
+
+static void histogram_add(struct histogram *h, const struct ht_heatmap *hm,
+			  const struct ht_spot *sp)
+{
+	struct ht_detail copy;
+	const struct ht_detail *d = sp->tile ? ht_heatmap_detail(hm, sp->tile, &copy) : NULL;
+	unsigned int p;
+
+	for (p = 0; p < HT_TILE_PAGES; p++) {
+		uint8_t tier = ht_spot_tier(sp, p);
+		unsigned int c = d ? ht_detail_get(&copy, p) : 0;
+
+		if (tier == HT_ABSENT || tier >= HT_SPACE_TIERS)
+			continue;
+		h->nr[c][tier]++;
+		h->pages++;
+		h->sum += c;
+		h->squares += c * c;
+	}
+}
+
+/* Share of the counts' spread that is the rates' own, 0 .. 1: (v - m) / v. */
+static double signal_share(const struct histogram *h)
+{
+	double m, v;
+
+	if (!h->pages || !h->sum)
+		return 0;
+	m = (double)h->sum / h->pages;
+	v = (double)h->squares / h->pages - m * m;
+	return v > m ? (v - m) / v : 0;
+}
+
+static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoch, unsigned int c,
+			const struct histogram *h, double per_page)
+{
+	struct ht_range *out = new_range(rs, r, epoch);
+	double share;
+
+	if (!out)
+		return -E2BIG;
+	rs->info[rs->nr - 1].levels = 1U << c;
+	count_tiers(rs, out, h->nr[c]);
+	share = r->heat ? per_page * out->pages / r->heat : 0;
+	set_heat(out, per_page * out->pages, r->recent * share, r->writes * share);
+	out->flags |= HT_RANGE_STRATUM;
+	rs->strata++;
+	add_heat(rs, out);
+	return 0;
+}
+
+/* Spreads the run's heat over its pages by the estimated rate of each count. */
+static int emit_strata(struct ht_ranges *rs, const struct run *r, uint32_t epoch,
+		       const struct histogram *h, double signal)
+{
+	double m = (double)h->sum / h->pages, scale = r->heat / (double)h->sum;
+	unsigned int c, t;
+	int err;
+
+	/* The estimates sum up to the counts' own sum, so one scale fits all. */
+	for (c = 0; c < LEVELS; c++) {
+		uint32_t n = 0;
+
+		for (t = 0; t < HT_SPACE_TIERS; t++)
+			n += h->nr[c][t];
+		if (!n)
+			continue;
+		err = emit_stratum(rs, r, epoch, c, h, (m + (c - m) * signal) * scale);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void drop_details(struct run *r, struct ht_heatmap *hm)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nr; i++) {
+		const struct ht_spot *sp = &r->space->spot[r->first + i];
+
+		if (sp->tile)
+			ht_heatmap_drop_detail(hm, sp->tile);
+	}
+}
+
+static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint32_t epoch)
+{
+	struct histogram h = {};
+	double signal;
+	uint32_t i;
+
+	for (i = 0; i < r->nr; i++)
+		histogram_add(&h, hm, &r->space->spot[r->first + i]);
+	signal = signal_share(&h);
+	if (signal > 0)
+		return emit_strata(rs, r, epoch, &h, signal);
+	/* All pages alike, or all gone cold: one range says as much, and the blocks serve others. */
+	if (h.sum >= (uint64_t)UNIFORM_MIN * r->nr || (!h.sum && !r->heat))
+		drop_details(r, hm);
+	return emit_whole(rs, r, epoch);
+}
+
+static void count_skewed(struct ht_ranges *rs, const struct run *r, const struct ht_heatmap *hm)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nr; i++) {
+		const struct ht_spot *sp = &r->space->spot[r->first + i];
+		struct histogram h = {};
+
+		if (!sp->tile || !hm->mem.tile[sp->tile].detail)
+			continue;
+		histogram_add(&h, hm, sp);
+		if (signal_share(&h) > 0.5) {
+			rs->skewed++;
+			rs->range[rs->nr - 1].flags |= HT_RANGE_SKEWED;
+		}
+	}
+}
+
+static int emit(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint32_t epoch)
+{
+	int err;
+
+	if (!r->nr)
+		return 0;
+	if (r->kind == KIND_DETAIL)
+		return emit_detail(rs, r, hm, epoch);
+	err = emit_whole(rs, r, epoch);
+	if (!err && r->kind == KIND_THP)
+		count_skewed(rs, r, hm);
+	return err;
+}
+
+static int build_space(struct ht_ranges *rs, struct ht_space *s, uint32_t idx,
+		       struct ht_heatmap *hm, uint32_t epoch)
+{
+	struct run r = {};
+	size_t i;
+	int err;
+
+	for (i = 0; i < s->nr; i++) {
+		const struct ht_spot *sp = &s->spot[i];
+
+		if (!ht_spot_pages(sp) && !sp->heat) {
+			err = emit(rs, &r, hm, epoch);
+			if (err)
+				return err;
+			r.nr = 0;
+			continue;
+		}
+		if (!r.nr || !belongs(&r, hm, sp, rs->z)) {
+			err = emit(rs, &r, hm, epoch);
+			if (err)
+				return err;
+			r = (struct run){ .space = s,
+					  .space_idx = idx,
+					  .first = i,
+					  .kind = kind_of(hm, sp) };
+		}
+		extend(&r, hm, sp);
+	}
+	return emit(rs, &r, hm, epoch);
+}
+
+/* Both lists are in the order of spaces and addresses; a range that kept its borders got older. */
+static void carry_over(struct ht_ranges *rs)
+{
+	size_t i, j = 0, k;
+
+	for (i = 0; i < rs->nr; i++) {
+		struct ht_range *r = &rs->range[i];
+		const struct ht_range *p = NULL;
+
+		while (j < rs->nr_prev &&
+		       (rs->prev[j].tgid < r->tgid ||
+			(rs->prev[j].tgid == r->tgid && rs->prev[j].start < r->start)))
+			j++;
+		for (k = j; k < rs->nr_prev && rs->prev[k].tgid == r->tgid &&
+			    rs->prev[k].start == r->start;
+		     k++) {
+			if (rs->prev[k].end == r->end) {
+				p = &rs->prev[k];
+				break;
+			}
+		}
+		r->age = p ? p->age + 1 : 0;
+		r->idle = r->recent ? 0 : p ? p->idle + 1 : 1;
+	}
+}
+
+static int build_all(struct ht_ranges *rs, struct ht_space *const *space, size_t nr_spaces,
+		     struct ht_heatmap *hm, uint32_t epoch)
+{
+	size_t i;
+	int err;
+
+	rs->nr = 0;
+	rs->heat = 0;
+	rs->skewed = 0;
+	rs->strata = 0;
+	memset(rs->heat_in_tier, 0, sizeof(rs->heat_in_tier));
+	for (i = 0; i < nr_spaces; i++) {
+		err = build_space(rs, space[i], i, hm, epoch);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int ht_ranges_build(struct ht_ranges *rs, struct ht_space *const *space, size_t nr_spaces,
+		    struct ht_heatmap *hm, uint32_t epoch)
+{
+	int err;
+
+	memcpy(rs->prev, rs->range, rs->nr * sizeof(*rs->prev));
+	rs->nr_prev = rs->nr;
+	do {
+		err = build_all(rs, space, nr_spaces, hm, epoch);
+		if (err == -E2BIG)
+			rs->z *= Z_GROWTH;
+	} while (err == -E2BIG && rs->z < Z_MAX);
+	if (err)
+		return err;
+	if (rs->nr < rs->cap / 2 && rs->z > Z_MERGE)
+		rs->z = fmax(Z_MERGE, rs->z / Z_GROWTH);
+	carry_over(rs);
+	return 0;
+}
+
+void ht_ranges_pages(const struct ht_heatmap *hm, const struct ht_spot *sp, uint16_t levels,
+		     uint64_t mask[HT_TILE_PAGES / 64])
+{
+	struct ht_detail copy;
+	const struct ht_detail *d = NULL;
+	unsigned int p;
+
+	if (levels != HT_ALL_LEVELS && sp->tile)
+		d = ht_heatmap_detail(hm, sp->tile, &copy);
+	if (!d) {
+		memset(mask, levels & 1 ? 0xff : 0, HT_TILE_PAGES / 8);
+		return;
+	}
+	memset(mask, 0, HT_TILE_PAGES / 8);
+	for (p = 0; p < HT_TILE_PAGES; p++)
+		if (levels >> ht_detail_get(&copy, p) & 1)
+			mask[p / 64] |= 1ULL << (p % 64);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * Ranges of guest virtual addresses of about equal heat, made anew each epoch from the spots of all
+ * targets, so that they split where densities differ and merge where they do not. Their number
+ * follows the structure of the accesses, not the footprint.
+ *
+ * Two neighbours are one range unless their sample counts differ by more than chance: counts are
+ * Poisson, so for heats h, H over n, m pages z = (h/n - H/m) / sqrt((h + H) / (n + m) * (1/n + 1/m)).
+ *
+ * Where samples repeat on few pages (a run of tiles with page detail) the run yields one range for
+ * each page count, a stratum: "the pages between start and end sampled c times". A page's count is a
+ * poor estimate of its rate; the expectation given the run's own distribution of counts (mean m,
+ * variance v) is m + (c - m) * (v - m) / v, the linear empirical-Bayes estimate (Robbins 1956; for
+ * Poisson counts the variance of the rates is v - m). On memory without structure v = m, all strata
+ * get the same density, and nothing is worth moving.
+ */
+#ifndef HT_RANGES_H
+#define HT_RANGES_H
+
+#include <hypertier/ops.h>
+
+#include "heatmap.h"
+#include "space.h"
+
+#define HT_ALL_LEVELS 0xffff
+
+/* What the planner needs beside the policy's view. */
+struct ht_range_info {
+	uint32_t space; /* index of the space */
+	uint32_t first, nr; /* its spots */
+	uint32_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages of the range by tier */
+	uint16_t levels; /* strata: bit c = pages counted c times; else HT_ALL_LEVELS */
+};
+
+struct ht_ranges {
+	struct ht_range *range; /* shared with the policy: the "ranges" map, or plain memory */
+	struct ht_range_info *info;
+	size_t nr, cap;
+	double z; /* significance below which neighbours merge; grows when cap is reached */
+	uint64_t heat; /* sum over all ranges */
+	uint64_t heat_in_tier[HT_SPACE_TIERS]; /* its share by where the pages are */
+	uint32_t skewed; /* huge pages whose subpages differ much in heat */
+	uint32_t strata; /* ranges that are strata */
+	struct ht_range *prev; /* the last epoch's, for age and idle time */
+	size_t nr_prev;
+};
+
+/* Memory for cap ranges is the caller's (range) and allocated here (the rest). */
+int ht_ranges_init(struct ht_ranges *rs, struct ht_range *range, size_t cap);
+void ht_ranges_free(struct ht_ranges *rs);
+/* Builds all ranges. Takes page detail back from tiles that turned out uniform. 0 or -errno. */
+int ht_ranges_build(struct ht_ranges *rs, struct ht_space *const *space, size_t nr_spaces,
+		    struct ht_heatmap *hm, uint32_t epoch);
+
+/* The pages of a tile that belong to a stratum, as a bit map of 512 bits. */
+void ht_ranges_pages(const struct ht_heatmap *hm, const struct ht_spot *sp, uint16_t levels,
+		     uint64_t mask[HT_TILE_PAGES / 64]);
+
+#endif

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "space.h"
+
+/* A mapping this much larger than what its process has resident is a reservation. */
+#define RESERVATION(vma, rss) ((vma)->end - (vma)->start > 4 * (rss) + (1ULL << 30))
+
+void ht_space_init(struct ht_space *s, pid_t tgid)
+{
+	memset(s, 0, sizeof(*s));
+	s->tgid = tgid;
+}
+
+void ht_space_free(struct ht_space *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr; i++)
+		free(s->spot[i].place);
+	free(s->spot);
+	memset(s, 0, sizeof(*s));
+}
+
+struct spots {
+	struct ht_spot *spot;
+	size_t nr, cap;
+	int err;
+};
+
+static void add_spot(struct spots *l, uint64_t va)
+{
+	struct ht_spot *n;
+
+	if (l->err || (l->nr && l->spot[l->nr - 1].va >= va))
+		return; /* two mappings in one tile */
+	if (l->nr == l->cap) {
+		l->cap = l->cap ? l->cap * 2 : 256;
+		n = reallocarray(l->spot, l->cap, sizeof(*n));
+		if (!n) {
+			l->err = -ENOMEM;
+			return;
+		}
+		l->spot = n;
+	}
+	memset(&l->spot[l->nr], 0, sizeof(*n));
+	l->spot[l->nr++].va = va;
+}
+
+static void add_sampled(struct spots *l, const struct ht_vma *v, pid_t tgid,
+			const struct ht_heatmap *hm)
+{
+	size_t first, nr = ht_heatmap_of(hm, tgid, &first), i;
+
+	for (i = first; i < first + nr; i++) {
+		uint64_t va = HT_KEY_VA(hm->live[i].key);
+
+		if (va + HT_TILE_SIZE > v->start && va < v->end)
+			add_spot(l, va);
+	}
+}
+
+/* Both lists are sorted: what is known of an address goes over to the new list. */
+static void inherit(struct spots *l, struct ht_space *s)
+{
+	size_t i, j = 0;
+
+	for (i = 0; i < s->nr; i++) {
+		while (j < l->nr && l->spot[j].va < s->spot[i].va)
+			j++;
+		if (j < l->nr && l->spot[j].va == s->spot[i].va)
+			l->spot[j] = s->spot[i];
+		else
+			free(s->spot[i].place);
+	}
+}
+
+static void sum_up(struct ht_space *s)
+{
+	size_t i;
+	int t;
+
+	memset(s->in_tier, 0, sizeof(s->in_tier));
+	for (i = 0; i < s->nr; i++)
+		for (t = 0; t < HT_SPACE_TIERS; t++)
+			s->in_tier[t] += s->spot[i].in_tier[t];
+}
+
+int ht_space_map(struct ht_space *s, const struct ht_vmas *vmas, uint64_t rss_bytes,
+		 const struct ht_heatmap *hm)
+{
+	struct spots l = {};
+	uint64_t va;
+	size_t i;
+
+	for (i = 0; i < vmas->nr && !l.err; i++) {
+		const struct ht_vma *v = &vmas->vma[i];
+
+		if (v->flags & HT_VMA_SPECIAL || v->start >= v->end)
+			continue;
+		if (RESERVATION(v, rss_bytes)) {
+			add_sampled(&l, v, s->tgid, hm);
+			continue;
+		}
+		for (va = v->start & ~(HT_TILE_SIZE - 1); va < v->end; va += HT_TILE_SIZE)
+			add_spot(&l, va);
+	}
+	if (l.err) {
+		free(l.spot);
+		return l.err;
+	}
+	inherit(&l, s);
+	free(s->spot);
+	s->spot = l.spot;
+	s->nr = l.nr;
+	s->cap = l.cap;
+	if (s->cursor >= s->nr)
+		s->cursor = 0;
+	sum_up(s);
+	return 0;
+}
+
+void ht_space_join(struct ht_space *s, const struct ht_heatmap *hm)
+{
+	size_t first, nr = ht_heatmap_of(hm, s->tgid, &first), i, j = first;
+
+	s->orphans = 0;
+	for (i = 0; i < s->nr; i++) {
+		struct ht_spot *sp = &s->spot[i];
+
+		for (; j < first + nr && HT_KEY_VA(hm->live[j].key) < sp->va; j++)
+			s->orphans++;
+		sp->tile = 0;
+		sp->heat = 0;
+		sp->recent = 0;
+		if (j < first + nr && HT_KEY_VA(hm->live[j].key) == sp->va) {
+			sp->tile = hm->live[j].id;
+			sp->heat = hm->live[j].heat;
+			sp->recent = hm->live[j].recent;
+			j++;
+		}
+	}
+	s->orphans += first + nr - j;
+}
+
+static uint8_t tier_of(const struct ht_tiers *tiers, uint8_t node)
+{
+	int t = node == HT_NODE_NONE ? -1 : ht_tiers_of_node(tiers, node);
+
+	if (t < 0)
+		return HT_ABSENT;
+	return t < HT_SPACE_TIERS ? t : HT_SPACE_TIERS - 1;
+}
+
+static void add_counts(struct ht_space *s, const struct ht_spot *sp, int sign)
+{
+	int t;
+
+	for (t = 0; t < HT_SPACE_TIERS; t++)
+		s->in_tier[t] += sign * (int)sp->in_tier[t];
+}
+
+/* Keeps page detail only where it says more than the counts do. */
+static void set_place(struct ht_spot *sp, const uint8_t *tier)
+{
+	int t, used = 0;
+
+	for (t = 0; t < HT_SPACE_TIERS; t++)
+		used += sp->in_tier[t] != 0;
+	if (used <= 1) {
+		free(sp->place);
+		sp->place = NULL;
+		return;
+	}
+	if (!sp->place)
+		sp->place = malloc(HT_TILE_PAGES);
+	if (sp->place)
+		memcpy(sp->place, tier, HT_TILE_PAGES);
+}
+
+int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *pl,
+		   const struct ht_tiers *tiers, uint32_t epoch)
+{
+	struct ht_page_place place[HT_TILE_PAGES];
+	uint8_t tier[HT_TILE_PAGES];
+	unsigned int i, thp = 0, shared = 0;
+	int err;
+
+	err = ht_placement_query(pl, s->tgid, sp->va, HT_TILE_PAGES, place);
+	if (err)
+		return err;
+	add_counts(s, sp, -1);
+	memset(sp->in_tier, 0, sizeof(sp->in_tier));
+	for (i = 0; i < HT_TILE_PAGES; i++) {
+		tier[i] = tier_of(tiers, place[i].node);
+		if (tier[i] == HT_ABSENT)
+			continue;
+		sp->in_tier[tier[i]]++;
+		thp += !!(place[i].flags & HT_PAGE_THP);
+		shared += place[i].flags & HT_PAGE_SHARED && !(place[i].flags & HT_PAGE_EXCLUSIVE);
+	}
+	add_counts(s, sp, 1);
+	sp->flags = (thp == HT_TILE_PAGES ? HT_SPOT_THP : 0) | (shared ? HT_SPOT_SHARED : 0);
+	set_place(sp, tier);
+	sp->queried = epoch;
+	return 0;
+}
+
+int ht_space_refresh(struct ht_space *s, struct ht_placement *pl, const struct ht_tiers *tiers,
+		     uint32_t epoch, size_t max)
+{
+	size_t i, done = 0;
+	int err;
+
+	for (i = 0; i < s->nr && done < max; i++) {
+		if (s->spot[i].queried)
+			continue;
+		err = ht_space_query(s, &s->spot[i], pl, tiers, epoch);
+		if (err)
+			return err;
+		done++;
+	}
+	for (i = 0; i < s->nr && done < max; i++) {
+		struct ht_spot *sp = &s->spot[s->cursor];
+
+		s->cursor = (s->cursor + 1) % s->nr;
+		if (sp->queried == epoch)
+			continue;
+		err = ht_space_query(s, sp, pl, tiers, epoch);
+		if (err)
+			return err;
+		done++;
+	}
+	return done;
+}
+
+struct ht_spot *ht_space_find(struct ht_space *s, uint64_t va)
+{
+	size_t lo = 0, hi = s->nr, mid;
+
+	va &= ~(HT_TILE_SIZE - 1);
+	while (lo < hi) {
+		mid = (lo + hi) / 2;
+		if (s->spot[mid].va < va)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->nr && s->spot[lo].va == va ? &s->spot[lo] : NULL;
+}
+
+void ht_space_moved(struct ht_space *s, struct ht_spot *sp, unsigned int page, unsigned int nr,
+		    uint8_t to)
+{
+	unsigned int i;
+
+	/* Where pages are absent the counts do not tell which: look again at the next refresh. */
+	if (ht_spot_pages(sp) < HT_TILE_PAGES)
+		sp->queried = 0;
+	for (i = page; i < page + nr && i < HT_TILE_PAGES; i++) {
+		uint8_t from = ht_spot_tier(sp, i);
+
+		if (from == HT_ABSENT || from == to || !sp->in_tier[from])
+			continue;
+		if (!sp->place && nr < HT_TILE_PAGES) {
+			/* The first page of several to part: now detail says more than counts. */
+			sp->place = malloc(HT_TILE_PAGES);
+			if (!sp->place) {
+				sp->queried = 0;
+				return;
+			}
+			memset(sp->place, from, HT_TILE_PAGES);
+		}
+		if (sp->place)
+			sp->place[i] = to;
+		sp->in_tier[from]--;
+		sp->in_tier[to]++;
+		s->in_tier[from]--;
+		s->in_tier[to]++;
+	}
+}
