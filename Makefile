@@ -22,7 +22,7 @@ endif
 WARN := -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS ?= -O2 -g
 HT_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -DHT_VERSION='"$(VERSION)"' -Iinclude $(CFLAGS) $(SAN)
-LIBS := -lbpf -lelf -lz -lnuma -ljson-c
+LIBS := -lbpf -lelf -lz -lnuma -ljson-c -lm
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BPF_CFLAGS := -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_x86 $(WARN) -Wno-missing-prototypes \
 	-Wno-missing-declarations -Wno-compare-distinct-pointer-types \
@@ -41,8 +41,8 @@ PLUGIN := $(patsubst tools/lab/%.c,$(BUILD)/lab/%.so,$(wildcard tools/lab/emu*.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help clean policies
-all: $(BUILD)/hypertier-load policies $(WORKLOADS) $(PLUGIN)
+.PHONY: all help clean policies setup demo test test-programs bench-sample
+all: $(BUILD)/hypertier-load policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report
 policies: $(POLICIES)
 
 $(BUILD)/loader/%.o: loader/%.c
@@ -78,6 +78,11 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/loader.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HT_CFLAGS) -Iloader -MMD -MP -MF $@.d $< $(BUILD)/loader.a -lcmocka $(LIBS) -lm -lpthread -o $@
 
+$(BUILD)/demo/%: tools/demo/%.c
+	$(call msg,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HT_CFLAGS) -MMD -MP -MF $@.d $< -ljson-c -lm -o $@
+
 $(BUILD)/workload/%: tools/workload/%.c
 	$(call msg,LD,$@)
 	@mkdir -p $(@D)
@@ -92,6 +97,29 @@ $(BUILD)/lab/emu%.so: tools/lab/emu%.c
 	$(call msg,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HT_CFLAGS) -fPIC -shared -MMD -MP -MF $@.d $< -o $@
+
+# Set-up needs no network once it is done; it stays out of the way of a plain make.
+setup:
+	$(Q)tools/setup --kernels $(or $(KERNELS),6.12)
+
+demo:
+	$(Q)tools/setup --kernels 6.12
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tools/demo/demo
+
+test-programs: all $(UNIT) $(BPFTEST) $(TEST_BPF) $(LABTOOLS)
+
+# make test T=ranges runs the tests whose name contains "ranges".
+test:
+	$(Q)tools/setup --kernels all
+	$(Q)$(MAKE) --no-print-directory test-programs
+	$(Q)tests/run $(T)
+
+bench-sample: $(BUILD)/bench/sample $(TEST_BPF) policies
+	$(Q)$(BUILD)/bench/sample
+
+help:
+	@sed -n '2,/^BUILD/{/^#/s/^# \?//p}' Makefile
 
 clean:
 	rm -rf $(BUILD)/loader $(BUILD)/loader.a $(BUILD)/hypertier-load $(BUILD)/policies \

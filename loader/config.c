@@ -43,6 +43,7 @@ enum {
 	OPT_PIN_DIR,
 	OPT_NO_PIN,
 	OPT_PROBE,
+	OPT_STATS_FILE,
 };
 
 static const struct argp_option options[] = {
@@ -71,6 +72,7 @@ static const struct argp_option options[] = {
 	{ "dry-run", 'n', NULL, 0, "Decide, but move nothing; works with one tier as well", 0 },
 	{ NULL, 0, NULL, 0, "Output:", 5 },
 	{ "stats", OPT_STATS, "SECONDS", 0, "Print statistics every so many seconds", 0 },
+	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "Write the closing statistics to FILE as JSON", 0 },
 	{ "json", 'j', NULL, 0, "Statistics and reports as JSON, one object a line", 0 },
 	{ "verbose", 'v', NULL, 0, "Say more; twice: libbpf's messages as well", 0 },
 	{ "duration", OPT_DURATION, "SECONDS", 0, "Stop after so long", 0 },
@@ -215,6 +217,9 @@ static int parse_run(struct ht_config *c, int key, char *arg, struct argp_state 
 		return 0;
 	case OPT_STATS:
 		c->stats_s = number(st, arg, "--stats", 1, 86400);
+		return 0;
+	case OPT_STATS_FILE:
+		c->stats_file = arg;
 		return 0;
 	case OPT_DURATION:
 		c->duration_s = number(st, arg, "--duration", 1, 1UL << 30);

@@ -42,6 +42,7 @@ struct ht_config {
 	unsigned int duration_s; /* 0 = until a signal */
 	uint64_t heat_bytes; /* memory to track, 0 = all there is */
 	const char *pin_dir;
+	const char *stats_file; /* closing statistics, NULL = none */
 	bool dry_run, json, probe, no_pin;
 	int verbose;
 };

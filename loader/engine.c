@@ -284,6 +284,29 @@ static bool step(struct ht_engine *e, struct pollfd *fd)
 	return e->cfg->duration_s && e->metrics.wall_ns >= e->cfg->duration_s * 1000000000ULL;
 }
 
+static void report_end(struct ht_engine *e)
+{
+	FILE *f;
+
+	if (e->cfg->json)
+		ht_metrics_json(stdout, &e->metrics, "end");
+	else
+		ht_metrics_summary(stdout, &e->metrics);
+	if (!e->cfg->stats_file)
+		return;
+	f = fopen(e->cfg->stats_file, "w");
+	if (!f) {
+		pr_err("cannot write %s: %s", e->cfg->stats_file, strerror(errno));
+		e->err = -errno;
+		return;
+	}
+	ht_metrics_json(f, &e->metrics, "end");
+	if (fclose(f)) {
+		pr_err("cannot write %s: %s", e->cfg->stats_file, strerror(errno));
+		e->err = -errno;
+	}
+}
+
 int ht_engine_loop(struct ht_engine *e)
 {
 	struct pollfd fd[2] = { { .events = POLLIN }, { .events = POLLIN } };
@@ -296,10 +319,7 @@ int ht_engine_loop(struct ht_engine *e)
 	} else {
 		while (!step(e, fd))
 			;
-		if (e->cfg->json)
-			ht_metrics_json(stdout, &e->metrics, "end");
-		else
-			ht_metrics_summary(stdout, &e->metrics);
+		report_end(e);
 	}
 	close(fd[0].fd);
 	close(fd[1].fd);

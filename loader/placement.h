@@ -2,10 +2,11 @@
 /*
  * Where pages are now, from the kernel. The fast way reads /proc/PID/pagemap (page frame numbers,
  * needs CAP_SYS_ADMIN) and maps frames to nodes through the memory blocks of
- * /sys/devices/system/node/nodeN/memoryM (checked against the zones' spans in /proc/zoneinfo where
- * a block could straddle nodes); /proc/kpageflags tells transparent huge pages. Where frame
- * numbers are hidden, or memory blocks do not exist, move_pages(2) is asked instead (no THP
- * knowledge then). Memory added at run time is noticed: an unknown frame reloads the blocks.
+ * /sys/devices/system/node/nodeN/memoryM, and through the zones' spans in /proc/zoneinfo where a
+ * block straddles nodes; /proc/kpageflags tells transparent huge pages, at one read of 8 bytes for
+ * each. Where frame numbers are hidden, or memory blocks do not exist on a machine with several
+ * nodes, move_pages(2) is asked instead (no knowledge of THP and sharing then). Memory added at run
+ * time is noticed: an unknown frame reloads the blocks.
  */
 #ifndef HT_PLACEMENT_H
 #define HT_PLACEMENT_H
@@ -16,16 +17,21 @@
 
 #include "tiers.h"
 
-#define HT_NODE_NONE 0xff /* not resident (or swapped out) */
+/*
+ * Not resident, swapped out, or not memory that could move: the kernel's zero pages, which every
+ * untouched page read shows, and device memory.
+ */
+#define HT_NODE_NONE 0xff
 
 enum ht_page_flags {
-	HT_PAGE_THP = 1 << 0, /* part of a PMD-mapped or -sized transparent huge page */
-	HT_PAGE_SHARED = 1 << 1, /* file-backed or shared anonymous */
+	HT_PAGE_THP =
+		1 << 0, /* part of a huge page of 2 MiB (or more), however mapped: moves whole */
+	HT_PAGE_SHARED = 1 << 1,    /* file-backed or shared anonymous */
 	HT_PAGE_EXCLUSIVE = 1 << 2, /* mapped by this process alone */
 };
 
 struct ht_page_place {
-	uint8_t node; /* node id, HT_NODE_NONE if not resident */
+	uint8_t node;  /* node id, HT_NODE_NONE if not resident */
 	uint8_t flags; /* enum ht_page_flags */
 };
 
@@ -34,8 +40,9 @@ struct ht_placement;
 int ht_placement_open(struct ht_placement **pl, const struct ht_roots *roots,
 		      const struct ht_tiers *tiers);
 void ht_placement_close(struct ht_placement *pl);
-/* "pagemap" or "move_pages": which way is in use. */
+/* "pagemap" or "move_pages": which way is in use; and one clause why. */
 const char *ht_placement_backend(const struct ht_placement *pl);
+const char *ht_placement_why(const struct ht_placement *pl);
 /*
  * Fills place[0 .. nr_pages) for the pages from va (4 KiB aligned) of the process. -ESRCH when it
  * is gone. nr_pages may be large; reads are chunked. Keeps the last process's file open, so calls

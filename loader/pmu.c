@@ -87,7 +87,7 @@ static int next_bits(const char **p, unsigned int *lo, unsigned int *hi)
 	}
 	if (*lo > *hi || *hi > 63)
 		return -EINVAL;
-	if (*end == ',')
+	if (*end == ',' && end[1])
 		end++;
 	else if (*end)
 		return -EINVAL;

@@ -330,6 +330,7 @@ struct user_list {
 	struct ht_tiers *t;
 	unsigned int tier;
 	const char *option;
+	bool told; /* what is wrong with it has been logged */
 };
 
 static int put_user_node(unsigned int id, void *arg)
@@ -337,6 +338,7 @@ static int put_user_node(unsigned int id, void *arg)
 	struct user_list *u = arg;
 	struct ht_node *n = find_node(u->t, id);
 
+	u->told = true;
 	if (!n) {
 		pr_err("%s: there is no node %u with memory; see `numactl -H`", u->option, id);
 		return -EINVAL;
@@ -345,6 +347,7 @@ static int put_user_node(unsigned int id, void *arg)
 		pr_err("%s: node %u is named twice", u->option, id);
 		return -EINVAL;
 	}
+	u->told = false;
 	put_node(u->t, u->tier, n);
 	return 0;
 }
@@ -352,7 +355,7 @@ static int put_user_node(unsigned int id, void *arg)
 static int put_user_list(struct ht_tiers *t, unsigned int tier, const char *option,
 			 const char *list)
 {
-	struct user_list u = { t, tier, option };
+	struct user_list u = { .t = t, .tier = tier, .option = option };
 	int err;
 
 	t->nr_tiers = tier + 1;
@@ -360,7 +363,7 @@ static int put_user_list(struct ht_tiers *t, unsigned int tier, const char *opti
 	err = ht_parse_list(list, HT_MAX_NODES, put_user_node, &u);
 	if (!err && t->tier[tier].nr_nodes)
 		return 0;
-	if (err == -ERANGE || !err || !t->tier[tier].nr_nodes)
+	if (!u.told)
 		pr_err("%s \"%s\": give nodes as in 0-1,3", option, list);
 	return -EINVAL;
 }

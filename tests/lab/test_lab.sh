@@ -1,0 +1,196 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#
+# The lab itself: what goes in comes out, and nothing that went wrong looks like success.
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+lab=$here/tools/lab/lab
+build=${HT_LAB_DIR:-$here/build/lab}
+kernels=${HT_LAB_KERNELS:-6.1 6.12 newest}
+tmp=$(mktemp -d)
+failed=0
+trap 'rm -rf "$tmp"' EXIT
+
+ok() { printf 'ok - %s\n' "$1"; }
+not_ok() { printf 'not ok - %s\n' "$1"; failed=$((failed + 1)); sed 's/^/# /' "$tmp/err" | tail -n 20; }
+check() { if [[ $2 == "$3" ]]; then ok "$1"; else not_ok "$1 (want '$2', got '$3')"; fi; }
+guest() { "$lab" run -P -t 120 "$@" 2>"$tmp/err"; }
+
+test_status()
+{
+	local out
+
+	out=$(guest -- 'echo out; echo error >&2; exit 7')
+	check "status 7 comes through" 7 $?
+	check "stdout alone is on stdout" out "$out"
+	check "stderr is on stderr" error "$(cat "$tmp/err")"
+	out=$(guest -- printf '%s|' 'a b' "c'd" '$e' '')
+	check "status 0 comes through" 0 $?
+	check "words arrive as they were given" "a b|c'd|\$e||" "$out"
+	guest -- 'kill -9 $$' >"$tmp/out"
+	check "a killed command is 137" 137 $?
+}
+
+test_timeout()
+{
+	local from=$SECONDS rc
+
+	guest -t 12 -- 'echo begun; sleep 100' >"$tmp/out"
+	rc=$?
+	check "time out is 124" 124 $rc
+	check "what was printed before the time out is there" begun "$(cat "$tmp/out")"
+	check "the time out is on time" 1 $((SECONDS - from < 20))
+}
+
+test_crash()
+{
+	local rc
+
+	guest -o "$tmp/crash" -- 'echo c >/proc/sysrq-trigger; sleep 30' >"$tmp/out"
+	rc=$?
+	check "a panic is 125" 125 $rc
+	if grep -q 'Kernel panic' "$tmp/err"; then
+		ok "the panic's console is shown"
+	else
+		not_ok "the panic's console is shown"
+	fi
+	if grep -q 'Kernel panic' "$tmp/crash/dmesg.txt"; then
+		ok "the panic's console is kept"
+	else
+		not_ok "the panic's console is kept"
+	fi
+	guest -- 'poweroff -f; sleep 30' >"$tmp/out"
+	check "a guest that powers off by itself is 125" 125 $?
+	guest -q '-nonsense' -- true >"$tmp/out"
+	check "a QEMU that does not start is 126" 126 $?
+	guest -k 5.4 -- true >"$tmp/out"
+	check "a kernel that is not there is 126" 126 $?
+	guest -s node0_size=lots -- true >"$tmp/out"
+	check "a bad configuration is 126" 126 $?
+}
+
+# Every byte value, sizes around block limits, and some MiB, both ways.
+test_files()
+{
+	local f n from
+
+	mkdir "$tmp/in"
+	head -c 16777216 /dev/urandom >"$tmp/in/large"
+	: >"$tmp/in/empty"
+	printf '\r\n\0\377\n\r\004\003' >"$tmp/in/control"
+	head -c 511 /dev/urandom >"$tmp/in/a name with blanks"
+	from=$(date +%s%N)
+	guest -f "$tmp/in" -f "$tmp/in/control:/deep/er/c" -o "$tmp/files" -- \
+		'cp -r in /out && cp /deep/er/c /out && [ -f /ht/in/empty ]'
+	check "files: the command ran" 0 $?
+	printf '# 16 MiB in and out: %d ms\n' $((($(date +%s%N) - from) / 1000000))
+	for f in large empty control 'a name with blanks'; do
+		cmp -s "$tmp/in/$f" "$tmp/files/in/$f" && n=same || n=different
+		check "file '$f' came back" same $n
+	done
+	cmp -s "$tmp/in/control" "$tmp/files/c" && n=same || n=different
+	check "-f SRC:DST" same $n
+	[[ -s $tmp/files/dmesg.txt ]] && n=there || n=missing
+	check "dmesg.txt" there $n
+	guest -- head -c 4194304 /dev/zero | cmp -n 4194304 - /dev/zero && n=same || n=different
+	check "4 MiB of stdout" same $n
+}
+
+test_kernel()
+{
+	local k=$1 out from
+
+	if [[ ! -f $build/stamp/kernel-$k ]]; then
+		printf 'ok - kernel %s # SKIP not fetched: tools/setup --kernels %s\n' "$k" "$k"
+		return 0
+	fi
+	from=$(date +%s%N)
+	out=$(guest -k "$k" -- sh -c '
+		uname -r
+		for t in /sys/devices/virtual/memory_tiering/memory_tier*; do cat $t/nodelist; done | sort
+		cat /sys/devices/system/node/node*/access0/initiators/read_latency
+		cat /sys/devices/system/node/node1/access0/initiators/read_bandwidth
+		[ -s /sys/kernel/btf/vmlinux ] && [ -d /sys/kernel/tracing/events ] && echo traceable
+		[ -d /sys/kernel/mm/numa ] && echo demotion; stat -f -c %T /sys/fs/bpf /sys/fs/cgroup')
+	check "kernel $k: status" 0 $?
+	printf '# kernel %s: whole run %d ms\n' "$k" $((($(date +%s%N) - from) / 1000000))
+	check "kernel $k: release, two tiers, HMAT figures, tracing, mounts" \
+		"$(cat "$build/kernel/$k/release") 0 1 80 250 10240 traceable demotion bpf_fs cgroup2fs" \
+		"$(tr '\n' ' ' <<<"$out" | sed 's/ $//; s/UNKNOWN bpf_fs/bpf_fs/')"
+}
+
+test_configurations()
+{
+	local out
+
+	out=$(guest -c three-tier -- 'cat /sys/devices/virtual/memory_tiering/memory_tier*/nodelist | sort | tr "\n" " "')
+	check "three tiers" "0 1 2 " "$out"
+	out=$(guest -c one-tier -- 'cat /sys/devices/virtual/memory_tiering/memory_tier*/nodelist')
+	check "one tier" 0 "$out"
+	out=$(guest -s node1_size=2G -- 'cat /sys/devices/system/node/node1/meminfo | sed -n "s/.*MemTotal: *\([0-9]*\).*/\1/p"')
+	check "-s overrides a node's size" 1 $((out > 1900000 && out <= 2097152))
+}
+
+test_ring()
+{
+	local out
+
+	out=$(guest -- 'stat -c %s $HT_LAB_RING; cat ${HT_LAB_RING%/*}/enable; echo $HT_LAB')
+	check "the ring's device is there and enabled" "4194304 1 1" "$(tr '\n' ' ' <<<"$out" | sed 's/ $//')"
+}
+
+test_parallel()
+{
+	local i pids=() rc=0
+
+	for i in 1 2 3; do
+		"$lab" run -P -t 120 -o "$tmp/par$i" -- "echo $i >/out/i; echo $i; exit $i" \
+			>"$tmp/par$i.out" 2>"$tmp/err" &
+		pids+=($!)
+	done
+	for i in 1 2 3; do
+		wait "${pids[$((i - 1))]}"
+		check "parallel guest $i" "$i $i $i" "$? $(cat "$tmp/par$i/i") $(cat "$tmp/par$i.out")"
+	done
+}
+
+# An interrupted lab leaves neither an emulator nor its folder.
+test_interrupt()
+{
+	local pid before after qemu
+
+	before=$(find "$build/run" -mindepth 1 -maxdepth 1 | sort)
+	"$lab" run -P -- sleep 100 >"$tmp/out" 2>"$tmp/err" &
+	pid=$!
+	sleep 2
+	qemu=$(pgrep -P "$pid" -x timeout)
+	kill -TERM "$pid"
+	wait "$pid"
+	check "a terminated lab is 143" 143 $?
+	sleep 0.5
+	after=$(find "$build/run" -mindepth 1 -maxdepth 1 | sort)
+	check "its folder is gone" "" "$(comm -13 <(echo "$before") <(echo "$after"))"
+	if [[ -n $qemu ]] && ! kill -0 "$qemu" 2>/dev/null; then
+		ok "its emulator is gone"
+	else
+		not_ok "its emulator is gone"
+	fi
+}
+
+if [[ ! -f $build/stamp/root || ! -f $build/stamp/kernel-6.12 ]]; then
+	printf 'ok - lab # SKIP not fetched: run tools/setup\n'
+	exit 0
+fi
+test_status
+test_timeout
+test_crash
+test_files
+for k in $kernels; do
+	test_kernel "$k"
+done
+test_configurations
+test_ring
+test_parallel
+test_interrupt
+exit $((failed > 0))
