@@ -21,7 +21,6 @@
 #include "engine.h"
 #include "log.h"
 #include "prereq.h"
-#include "tracepoint.h"
 
 static int find_tiers(struct ht_engine *e)
 {
@@ -59,19 +58,11 @@ static uint64_t tracked_bytes(const struct ht_engine *e)
 	return sum;
 }
 
-static bool has_tracepoint(const struct ht_engine *e, const char *name)
-{
-	uint64_t id;
-
-	return ht_tracepoint_id(e->roots, name, &id) == 0;
-}
-
 static int load_policy(struct ht_engine *e, enum ht_source_id source)
 {
 	struct ht_object_opts opts = {
 		.fentry_target = ht_source_fentry_target(source),
-		.load_damon = has_tracepoint(e, "damon/damon_aggregated"),
-		.load_page_fault = has_tracepoint(e, "exceptions/page_fault_user"),
+		.source = source,
 		.generation = 1,
 	};
 	int err;

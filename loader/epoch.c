@@ -297,24 +297,49 @@ static void account(struct ht_engine *e)
 	m->wall_ns = ht_now_ns() - e->started_ns;
 }
 
+/* CPU time of each stage, for -v: where an epoch's time goes. */
+struct stages {
+	uint64_t last;
+	double ms[5];
+	unsigned int nr;
+};
+
+static void stage(struct stages *s)
+{
+	uint64_t now = cpu_ns();
+
+	s->ms[s->nr++] = (now - s->last) / 1e6;
+	s->last = now;
+}
+
 int ht_epoch_run(struct ht_engine *e)
 {
+	struct stages st = { .last = cpu_ns() };
 	struct ht_plan_params params;
 	int err;
 
 	e->epoch++;
 	e->heat.mem.ctl->heartbeat_ns = ht_now_ns();
 	err = take_samples(e);
+	stage(&st);
 	err = err ?: ht_heatmap_collect(&e->heat);
 	err = err ?: ht_follow_epoch(e);
 	if (err)
 		return err;
+	stage(&st);
 	refresh_placement(e);
+	stage(&st);
 	plan_params(e, &params);
 	err = decide(e, &params);
 	if (err)
 		return err;
+	stage(&st);
 	act(e);
+	stage(&st);
+	pr_debug("epoch %u: CPU ms: samples %.2f, targets %.2f, placement %.2f, decision %.2f, moves "
+		 "%.2f; %zu ranges, %zu moves planned",
+		 e->epoch, st.ms[0], st.ms[1], st.ms[2], st.ms[3], st.ms[4], e->ranges.nr,
+		 e->plan.nr);
 	ht_heatmap_evict(&e->heat);
 	adapt_tick(e);
 	age(e);

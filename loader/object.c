@@ -184,8 +184,11 @@ static int choose_programs(struct ht_object *o, const struct ht_object_opts *opt
 	struct bpf_program *p;
 	int err = 0;
 
-	autoload(o, "ht_damon", opts->load_damon);
-	autoload(o, "ht_page_fault", opts->load_page_fault);
+	autoload(o, "ht_damon", opts->source == HT_SRC_DAMON);
+	autoload(o, "ht_page_fault", opts->source == HT_SRC_HINT_FAULT);
+	autoload(o, "ht_inject", opts->source == HT_SRC_EMULATED);
+	autoload(o, "ht_perf", opts->source == HT_SRC_PEBS || opts->source == HT_SRC_IBS ||
+				       opts->source == HT_SRC_PAGE_FAULT);
 	p = bpf_object__find_program_by_name(o->obj, "ht_perf_output");
 	if (p && opts->fentry_target) {
 		err = bpf_program__set_attach_target(p, 0, opts->fentry_target);

@@ -49,9 +49,8 @@ struct ht_object {
 
 struct ht_object_opts {
 	struct ht_heatmap_size size;
+	enum ht_source_id source; /* only its programs are loaded: verifying takes time */
 	const char *fentry_target; /* kernel function for the perf output program, NULL = leave it out */
-	bool load_damon; /* the kernel has the damon_aggregated tracepoint */
-	bool load_page_fault; /* ... and exceptions:page_fault_user */
 	const struct ht_object *heat_of; /* share the maps of this object, NULL = new maps */
 	uint32_t generation; /* number by which control.generation selects this object's sampler */
 };

@@ -84,7 +84,7 @@ int ht_source_list(struct ht_source_info *info, const struct ht_source_opts *opt
 __attribute__((format(printf, 3, 4))) static void append(char *buf, size_t size, const char *fmt,
 							 ...)
 {
-	size_t len = strlen(buf);
+	size_t len = size ? strlen(buf) : 0;
 	va_list ap;
 
 	if (len + 1 >= size)

@@ -142,6 +142,8 @@ static void ev_close(struct perf *p, struct perf_ev *ev)
 {
 	struct ht_perf_count c;
 
+	/* Counted but not seen, or the other way round: neither may happen between the two. */
+	ioctl(ev->fd, PERF_EVENT_IOC_DISABLE, 0);
 	if (!ht_perf_read(ev->fd, &c))
 		p->due_closed += c.value / p->spec[ev->spec].period;
 	if (p->large)

@@ -185,7 +185,8 @@ int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *
 {
 	struct ht_page_place place[HT_TILE_PAGES];
 	uint8_t tier[HT_TILE_PAGES];
-	unsigned int i, thp = 0, shared = 0;
+	bool tells_sharing = !strcmp(ht_placement_backend(pl), "pagemap");
+	unsigned int i, thp = 0;
 	int err;
 
 	err = ht_placement_query(pl, s->tgid, sp->va, HT_TILE_PAGES, place);
@@ -195,14 +196,16 @@ int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *
 	memset(sp->in_tier, 0, sizeof(sp->in_tier));
 	for (i = 0; i < HT_TILE_PAGES; i++) {
 		tier[i] = tier_of(tiers, place[i].node);
+		/* Pages that other processes map as well are not ours to move: not there, for us. */
+		if (!(place[i].flags & HT_PAGE_EXCLUSIVE) && tells_sharing)
+			tier[i] = HT_ABSENT;
 		if (tier[i] == HT_ABSENT)
 			continue;
 		sp->in_tier[tier[i]]++;
 		thp += !!(place[i].flags & HT_PAGE_THP);
-		shared += place[i].flags & HT_PAGE_SHARED && !(place[i].flags & HT_PAGE_EXCLUSIVE);
 	}
 	add_counts(s, sp, 1);
-	sp->flags = (thp == HT_TILE_PAGES ? HT_SPOT_THP : 0) | (shared ? HT_SPOT_SHARED : 0);
+	sp->flags = thp == HT_TILE_PAGES ? HT_SPOT_THP : 0;
 	set_place(sp, tier);
 	sp->queried = epoch;
 	return 0;

@@ -23,7 +23,6 @@
 
 enum ht_spot_flags {
 	HT_SPOT_THP = 1 << 0, /* one transparent huge page fills it: moves whole */
-	HT_SPOT_SHARED = 1 << 1, /* holds pages that other processes may map */
 };
 
 struct ht_spot {

@@ -76,6 +76,9 @@ int ht_read_u64(uint64_t *val, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		return n;
+	/* strtoull() would take a sign, and make -1 the largest number there is. */
+	if (!isdigit((unsigned char)buf[0]))
+		return -EINVAL;
 	errno = 0;
 	*val = strtoull(buf, &end, 0);
 	return end == buf || *end || errno ? -EINVAL : 0;

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/*
+ * Breadth-first search and PageRank on a power-law graph in compressed rows, as in GAP. Edges are
+ * most of the memory and are streamed, a row at a time; what is kept per vertex is a tenth of it
+ * and is accessed at random, the popular vertices most of all. BFS has phases: its frontier grows
+ * from one vertex to most of the graph and shrinks again, so what is hot changes within a second.
+ *
+ * The target of an edge is drawn as n * u^skew, u uniform, and scattered over the vertex numbers;
+ * out-degrees are as uneven. The graph is a function of the seed, generated again at the end to
+ * check every edge. BFS levels are checked along all edges, PageRank's sum must be 1.
+ */
+#include <math.h>
+
+#include "workload.h"
+
+#define SCATTER 0x9e3779b1u /* odd */
+#define NO_LEVEL UINT32_MAX
+
+enum algo { BFS, PAGERANK };
+
+struct graph {
+	struct wl w;
+	enum algo algo;
+	uint64_t rounds, degree;
+	uint32_t nr;   /* vertices, a power of two */
+	uint64_t *row; /* [nr + 1] */
+	uint32_t *edge;
+	uint32_t *out; /* PageRank: times a vertex is a target */
+	uint32_t *level, *queue;
+	float *rank, *next;
+	uint32_t root;
+	uint64_t edges_done;
+};
+
+static inline uint32_t scatter(const struct graph *g, uint32_t v)
+{
+	return v * SCATTER & (g->nr - 1);
+}
+
+/* A few vertices have many times the mean degree; the mean is g->degree within rounding. */
+static uint64_t degree_of(const struct graph *g, uint32_t v)
+{
+	uint32_t r = scatter(g, v ^ 0x2545) / (g->nr / 1024);
+	double u = (r + 0.5) / 1024;
+
+	return 1 + (uint64_t)(g->degree * 3 * u * u * u * 4 / 3);
+}
+
+static inline uint32_t target(const struct graph *g, uint64_t *rng)
+{
+	double u = wl_unit(rng);
+
+	return scatter(g, (uint32_t)(u * u * u * g->nr));
+}
+
+static void plan(struct graph *g)
+{
+	uint64_t size = g->w.size_mib * WL_MIB;
+
+	/* Per vertex 8 bytes of row and 12 of state, and 4 per edge. */
+	for (g->nr = 1 << 10; g->nr < 1u << 30 && 2ull * g->nr * (20 + 4 * g->degree) <= size;)
+		g->nr *= 2;
+	g->degree = (size / g->nr - 20) / 4;
+}
+
+static void generate(struct graph *g)
+{
+	uint64_t rng = wl_seed(g->w.seed, 0), at = 0;
+
+	g->row = wl_alloc(&g->w, (g->nr + 1ULL) * sizeof(*g->row));
+	for (uint32_t v = 0; v < g->nr; v++) {
+		g->row[v] = at;
+		at += degree_of(g, v);
+	}
+	g->row[g->nr] = at;
+	g->edge = wl_alloc(&g->w, at * sizeof(*g->edge));
+	for (uint64_t e = 0; e < at; e++)
+		g->edge[e] = target(g, &rng);
+	wl_extra(&g->w, "\"vertices\":%u,\"edges\":%" PRIu64 ",", g->nr, at);
+}
+
+static void setup(struct graph *g)
+{
+	plan(g);
+	generate(g);
+	if (g->algo == BFS) {
+		g->level = wl_alloc(&g->w, g->nr * sizeof(*g->level));
+		g->queue = wl_alloc(&g->w, g->nr * sizeof(*g->queue));
+		memset(g->level, 0xff, g->nr * sizeof(*g->level));
+		memset(g->queue, 0, g->nr * sizeof(*g->queue));
+		return;
+	}
+	g->out = wl_alloc(&g->w, g->nr * sizeof(*g->out));
+	g->rank = wl_alloc(&g->w, g->nr * sizeof(*g->rank));
+	g->next = wl_alloc(&g->w, g->nr * sizeof(*g->next));
+	memset(g->out, 0, g->nr * sizeof(*g->out));
+	for (uint64_t e = 0; e < g->row[g->nr]; e++)
+		g->out[g->edge[e]]++;
+	for (uint32_t v = 0; v < g->nr; v++) {
+		g->rank[v] = 1.0f / g->nr;
+		g->next[v] = 0;
+	}
+}
+
+/* Top-down; returns false when the time is up in the middle of it. */
+static bool bfs(struct graph *g)
+{
+	uint32_t head = 0, tail = 0;
+
+	memset(g->level, 0xff, g->nr * sizeof(*g->level));
+	g->level[g->root] = 0;
+	g->queue[tail++] = g->root;
+	while (head < tail) {
+		uint32_t v = g->queue[head++];
+
+		for (uint64_t e = g->row[v]; e < g->row[v + 1]; e++) {
+			uint32_t t = g->edge[e];
+
+			if (g->level[t] != NO_LEVEL)
+				continue;
+			g->level[t] = g->level[v] + 1;
+			g->queue[tail++] = t;
+		}
+		g->edges_done += g->row[v + 1] - g->row[v];
+		if (head % 4096 == 0 && !wl_tick(&g->w, g->edges_done))
+			return false;
+	}
+	return true;
+}
+
+/* Ranks flow from the targets of a vertex's edges to the vertex; vertices nobody targets lose none.
+ */
+static bool pagerank(struct graph *g)
+{
+	double lost = 0;
+	float *t;
+
+	for (uint32_t v = 0; v < g->nr; v++)
+		if (!g->out[v])
+			lost += g->rank[v];
+	for (uint32_t v = 0; v < g->nr; v++) {
+		float sum = 0;
+
+		for (uint64_t e = g->row[v]; e < g->row[v + 1]; e++)
+			sum += g->rank[g->edge[e]] / g->out[g->edge[e]];
+		g->next[v] = (0.15f + 0.85f * (float)lost) / g->nr + 0.85f * sum;
+		g->edges_done += g->row[v + 1] - g->row[v];
+		if (v % 4096 == 0 && !wl_tick(&g->w, g->edges_done))
+			return false;
+	}
+	t = g->rank;
+	g->rank = g->next;
+	g->next = t;
+	return true;
+}
+
+static bool run(struct graph *g)
+{
+	uint64_t rng = wl_seed(g->w.seed, 1);
+	bool whole = true;
+
+	wl_start(&g->w);
+	for (uint64_t r = 0; whole && (g->w.seconds || r < g->rounds); r++) {
+		g->root = target(g, &rng);
+		if (r)
+			wl_phase(&g->w, r);
+		whole = g->algo == BFS ? bfs(g) : pagerank(g);
+	}
+	wl_stop(&g->w, g->edges_done);
+	return whole;
+}
+
+static uint64_t check_levels(const struct graph *g)
+{
+	uint64_t bad = g->level[g->root] != 0;
+
+	for (uint32_t v = 0; v < g->nr; v++) {
+		if (g->level[v] == NO_LEVEL)
+			continue;
+		for (uint64_t e = g->row[v]; e < g->row[v + 1]; e++)
+			bad += g->level[g->edge[e]] > g->level[v] + 1;
+	}
+	return bad;
+}
+
+static bool verify(struct graph *g, bool whole)
+{
+	uint64_t rng = wl_seed(g->w.seed, 0), at = 0, bad = 0;
+	double sum = 0;
+
+	for (uint32_t v = 0; v < g->nr; v++) {
+		bad += g->row[v] != at;
+		at += degree_of(g, v);
+	}
+	for (uint64_t e = 0; e < at; e++)
+		bad += g->edge[e] != target(g, &rng);
+	if (bad)
+		fprintf(stderr, "graph: %" PRIu64 " wrong edges or rows\n", bad);
+	if (g->algo == BFS)
+		return !bad && (!whole || !check_levels(g));
+	for (uint32_t v = 0; v < g->nr; v++)
+		sum += g->rank[v];
+	/* Single precision loses about a ten thousandth per round. */
+	if (fabs(sum - 1) > 0.02)
+		fprintf(stderr, "graph: ranks add up to %g\n", sum);
+	return !bad && fabs(sum - 1) <= 0.02;
+}
+
+enum { OPT_ALGO = WL_OPT_OWN, OPT_ROUNDS, OPT_DEGREE };
+
+static const struct argp_option options[] = {
+	{ "algo", OPT_ALGO, "bfs|pagerank", 0, "what to compute (bfs)", 0 },
+	{ "rounds", 'n', "N", 0, "searches from random roots, or iterations (3)", 0 },
+	{ "degree", OPT_DEGREE, "N", 0, "mean out-degree at least (16)", 0 },
+	{ 0 }
+};
+
+static error_t parse_opt(int key, char *arg, struct argp_state *state)
+{
+	struct graph *g = state->input;
+
+	switch (key) {
+	case OPT_ALGO:
+		if (strcmp(arg, "bfs") && strcmp(arg, "pagerank"))
+			argp_error(state, "--algo takes bfs or pagerank, not '%s'", arg);
+		g->algo = strcmp(arg, "bfs") ? PAGERANK : BFS;
+		break;
+	case 'n':
+		g->rounds = wl_number(state, "rounds", arg, 1, 1e9);
+		break;
+	case OPT_DEGREE:
+		g->degree = wl_number(state, "degree", arg, 2, 1024);
+		break;
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &g->w;
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse_opt,
+	.doc = "Breadth-first search or PageRank on a power-law graph; an op is an edge. One "
+	       "thread.",
+};
+
+int main(int argc, char **argv)
+{
+	static struct graph g = { .w = { .name = "graph", .size_mib = 700 },
+				  .rounds = 3,
+				  .degree = 16 };
+	bool whole;
+
+	wl_parse(&g.w, argc, argv, &argp, &g);
+	g.w.threads = 1;
+	setup(&g);
+	wl_placement(&g.w, "edges", wl_fast_range(&g.w, g.edge, g.row[g.nr] * sizeof(*g.edge)));
+	wl_placement(&g.w, "vertices",
+		     wl_fast_range(&g.w, g.algo == BFS ? (void *)g.level : (void *)g.rank,
+				   g.nr * sizeof(*g.rank)));
+	whole = run(&g);
+	return wl_finish(&g.w, verify(&g, whole));
+}

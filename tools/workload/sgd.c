@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/*
+ * Training a linear model by stochastic gradient descent on sparse data, as in click prediction:
+ * the samples are most of the memory and are streamed once per epoch, while the weights are
+ * gathered and updated at random, a few of them all the time, as features follow a power law.
+ * Weights come last in memory, behind the samples that filled the fast node.
+ *
+ * Weights are fixed-point integers, so that the sum of all updates must equal the sum of all
+ * weights to the last bit, plain and weighted by place; samples are a function of the seed and
+ * their place.
+ */
+#include "workload.h"
+
+#define NONZEROS 30
+#define ONE (1 << 16) /* 1.0 in fixed point */
+
+struct sample {
+	int32_t label; /* fixed point */
+	uint32_t scale;
+	struct {
+		uint32_t feature;
+		int32_t value;
+	} x[NONZEROS];
+};
+
+struct sgd {
+	struct wl w;
+	uint64_t epochs, weights_mib, nr_samples, done;
+	uint32_t nr_weights;
+	struct sample *sample;
+	int32_t *weight;
+	uint64_t sum, weighted; /* of all updates */
+	double error, first_error;
+};
+
+static void make_sample(const struct sgd *s, uint64_t i, struct sample *out)
+{
+	uint64_t rng = wl_seed(s->w.seed, i);
+	int64_t label = 0;
+
+	for (unsigned int k = 0; k < NONZEROS; k++) {
+		double u = wl_unit(&rng);
+		uint32_t rank = u * u * u * u * s->nr_weights;
+
+		/* Popular features are spread over the weights. */
+		out->x[k].feature = (uint64_t)rank * 0x9e3779b1u % s->nr_weights;
+		out->x[k].value = (int32_t)(wl_rand(&rng) & 0xffff) - 0x8000;
+		label += out->x[k].value * (int64_t)(wl_mix(out->x[k].feature) & 0x1ff) / 0x1ff;
+	}
+	out->label = label / 8;
+	out->scale = NONZEROS;
+}
+
+static void setup(struct sgd *s)
+{
+	s->nr_weights = s->weights_mib * WL_MIB / sizeof(*s->weight);
+	s->nr_samples = (s->w.size_mib - s->weights_mib) * WL_MIB / sizeof(struct sample);
+	s->sample = wl_alloc(&s->w, s->nr_samples * sizeof(struct sample));
+	s->weight = wl_alloc(&s->w, s->nr_weights * sizeof(*s->weight));
+	for (uint64_t i = 0; i < s->nr_samples; i++)
+		make_sample(s, i, &s->sample[i]);
+	memset(s->weight, 0, s->nr_weights * sizeof(*s->weight));
+	wl_extra(&s->w, "\"samples\":%" PRIu64 ",\"weights\":%u,", s->nr_samples, s->nr_weights);
+}
+
+static double train(struct sgd *s, const struct sample *a)
+{
+	int64_t predicted = 0, err;
+	uint64_t sum = 0, weighted = 0;
+
+	for (unsigned int k = 0; k < NONZEROS; k++)
+		predicted += (int64_t)s->weight[a->x[k].feature] * a->x[k].value / ONE;
+	err = a->label - predicted;
+	for (unsigned int k = 0; k < NONZEROS; k++) {
+		int32_t step = err * a->x[k].value / ONE / (int64_t)a->scale;
+
+		s->weight[a->x[k].feature] += step;
+		sum += (uint64_t)(int64_t)step;
+		weighted += (uint64_t)(int64_t)step * a->x[k].feature;
+	}
+	s->sum += sum;
+	s->weighted += weighted;
+	return (double)err / ONE * ((double)err / ONE);
+}
+
+static bool epoch(struct sgd *s)
+{
+	s->error = 0;
+	for (uint64_t i = 0; i < s->nr_samples; i++) {
+		s->error += train(s, &s->sample[i]);
+		s->done++;
+		if (i % 1024 == 0 && !wl_tick(&s->w, s->done))
+			return false;
+	}
+	s->error /= s->nr_samples;
+	return true;
+}
+
+static void run(struct sgd *s)
+{
+	bool whole = true;
+
+	wl_start(&s->w);
+	for (uint64_t e = 0; whole && (s->w.seconds || e < s->epochs); e++) {
+		if (e)
+			wl_phase(&s->w, e);
+		whole = epoch(s);
+		if (!e)
+			s->first_error = s->error;
+	}
+	wl_stop(&s->w, s->done);
+	wl_extra(&s->w, "\"first_error\":%.6g,\"error\":%.6g,", s->first_error, s->error);
+}
+
+static bool verify(const struct sgd *s)
+{
+	uint64_t sum = 0, weighted = 0, bad = 0;
+	struct sample want;
+
+	for (uint64_t i = 0; i < s->nr_samples; i++) {
+		make_sample(s, i, &want);
+		bad += memcmp(&want, &s->sample[i], sizeof(want)) != 0;
+	}
+	for (uint32_t i = 0; i < s->nr_weights; i++) {
+		sum += (uint64_t)(int64_t)s->weight[i];
+		weighted += (uint64_t)(int64_t)s->weight[i] * i;
+	}
+	/* A weight is 32 bits wide: what overflowed is missing from both sums alike only by chance.
+	 */
+	if (bad || sum != s->sum || weighted != s->weighted)
+		fprintf(stderr, "sgd: %" PRIu64 " wrong samples, weights %s\n", bad,
+			sum == s->sum && weighted == s->weighted ? "ok" : "wrong");
+	return !bad && sum == s->sum && weighted == s->weighted;
+}
+
+enum { OPT_WEIGHTS = WL_OPT_OWN };
+
+static const struct argp_option options[] = {
+	{ "epochs", 'n', "N", 0, "passes over the samples (2)", 0 },
+	{ "weights", OPT_WEIGHTS, "MIB", 0, "of the memory for weights (64)", 0 },
+	{ 0 }
+};
+
+static error_t parse_opt(int key, char *arg, struct argp_state *state)
+{
+	struct sgd *s = state->input;
+
+	switch (key) {
+	case 'n':
+		s->epochs = wl_number(state, "epochs", arg, 1, 1e9);
+		break;
+	case OPT_WEIGHTS:
+		s->weights_mib = wl_number(state, "weights", arg, 1, 8192);
+		break;
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &s->w;
+		break;
+	case ARGP_KEY_END:
+		if (s->weights_mib >= s->w.size_mib)
+			argp_error(state, "--weights must be less than --size");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse_opt,
+	.doc = "Stochastic gradient descent on sparse data; an op is a sample. One thread.",
+};
+
+int main(int argc, char **argv)
+{
+	static struct sgd s = { .w = { .name = "sgd", .size_mib = 700 },
+				.epochs = 2,
+				.weights_mib = 64 };
+
+	wl_parse(&s.w, argc, argv, &argp, &s);
+	s.w.threads = 1;
+	setup(&s);
+	wl_placement(&s.w, "samples",
+		     wl_fast_range(&s.w, s.sample, s.nr_samples * sizeof(struct sample)));
+	wl_placement(&s.w, "weights",
+		     wl_fast_range(&s.w, s.weight, s.nr_weights * sizeof(*s.weight)));
+	run(&s);
+	return wl_finish(&s.w, verify(&s));
+}
