@@ -42,7 +42,7 @@ PLUGIN := $(patsubst tools/lab/%.c,$(BUILD)/lab/%.so,$(wildcard tools/lab/emu*.c
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help clean policies setup demo test test-programs bench-sample
-all: $(BUILD)/hypertier-load policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report
+all: $(BUILD)/hypertier-load policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report $(BUILD)/replay
 policies: $(POLICIES)
 
 $(BUILD)/loader/%.o: loader/%.c
@@ -76,7 +76,11 @@ $(BUILD)/bench/%.bpf.o: tools/bench/%.bpf.c
 $(BUILD)/tests/%: tests/%.c $(BUILD)/loader.a
 	$(call msg,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(HT_CFLAGS) -Iloader -MMD -MP -MF $@.d $< $(BUILD)/loader.a -lcmocka $(LIBS) -lm -lpthread -o $@
+	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $< $(BUILD)/loader.a -lcmocka $(LIBS) -lm -lpthread -o $@
+
+$(BUILD)/replay: tools/replay/replay.c tools/replay/gen.c $(BUILD)/loader.a
+	$(call msg,LD,$@)
+	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -iquote tools/replay -MMD -MP -MF $@.d $(filter %.c,$^) $(BUILD)/loader.a $(LIBS) -o $@
 
 $(BUILD)/demo/%: tools/demo/%.c
 	$(call msg,LD,$@)
@@ -91,7 +95,7 @@ $(BUILD)/workload/%: tools/workload/%.c
 $(BUILD)/bench/%: tools/bench/%.c $(BUILD)/loader.a
 	$(call msg,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(HT_CFLAGS) -Iloader -MMD -MP -MF $@.d $< $(BUILD)/loader.a $(LIBS) -lm -lpthread -o $@
+	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $< $(BUILD)/loader.a $(LIBS) -lm -lpthread -o $@
 
 $(BUILD)/lab/emu%.so: tools/lab/emu%.c
 	$(call msg,LD,$@)

@@ -141,7 +141,7 @@ static int open_parts(struct ht_engine *e)
 	int err;
 
 	err = ht_placement_open(&e->placement, e->roots, &e->tiers);
-	err = err ?: ht_mover_init(&e->mover);
+	err = err ?: ht_mover_init(&e->mover, false);
 	err = err ?: ht_ranges_init(&e->ranges, e->policy->ranges, HT_RANGES_MAX);
 	err = err ?: ht_plan_init(&e->plan, e->policy->moves, HT_MOVES_MAX, HT_RANGES_MAX);
 	return err ?: ht_follow_start(e);
@@ -210,8 +210,7 @@ int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg)
 	e->cfg = cfg;
 	e->roots = cfg->source_opts.roots;
 	e->stats_fd = -1;
-	e->tick_volume = 4096;
-	e->horizon = 40;
+	ht_epoch_init(e);
 	ht_bpflog_start();
 	ht_prereq_check(&prereq, e->roots);
 	rc = ht_prereq_report(&prereq);

@@ -23,6 +23,13 @@
 #include "targets.h"
 #include "tiers.h"
 
+/* CPU time of each stage of an epoch, for -v. */
+struct ht_stages {
+	uint64_t last;
+	double ms[5];
+	unsigned int nr;
+};
+
 struct ht_engine {
 	const struct ht_config *cfg;
 	const struct ht_roots *roots;
@@ -39,6 +46,7 @@ struct ht_engine {
 	struct ht_ranges ranges;
 	struct ht_plan plan;
 	struct ht_mover mover;
+	struct ht_stages stages;
 	struct ht_metrics metrics; /* now */
 	struct ht_metrics before, before2; /* at the end of the last epoch and the one before */
 	struct ht_metrics printed; /* at the last statistics line */
@@ -46,9 +54,14 @@ struct ht_engine {
 	uint32_t epoch; /* from 1 */
 	uint64_t started_ns, cpu_base_ns;
 	uint64_t tick_samples; /* counted samples at the last aging step */
-	uint64_t tick_volume; /* samples from one aging step to the next */
-	double horizon; /* epochs a placement is expected to last */
+	/* How predictable page accesses were: see pages_shifted() in epoch.c. */
+	uint64_t page_hits, page_prior, before_page_hits, before_page_prior;
+	double predicted;
+	double margin; /* by how much an exchange must raise the density, see epoch.c */
 	double sample_rate; /* counted samples per epoch, moving average */
+	bool simulated; /* tools/replay: spaces, samples and free memory are made up */
+	uint64_t sim_free[HT_SPACE_TIERS]; /* then: free pages by tier */
+	uint64_t sim_period; /* then: accesses per sample */
 	int stats_fd; /* keeps the kernel's BPF run-time statistics on */
 	int err; /* why the loop ended, 0 = as asked */
 };
@@ -62,6 +75,12 @@ void ht_engine_stop(struct ht_engine *e);
 
 /* epoch.c: one epoch. 0 or a negative errno after which the loop cannot go on. */
 int ht_epoch_run(struct ht_engine *e);
+/* Its first step: lets the source deliver, reads the sampler's counters. */
+int ht_epoch_samples(struct ht_engine *e);
+/* Its second half: ranges, policy, plan, moves, aging. Spaces and heat are up to date. */
+int ht_epoch_decide(struct ht_engine *e);
+/* The defaults of what adapts itself. */
+void ht_epoch_init(struct ht_engine *e);
 /* follow.c */
 int ht_follow_start(struct ht_engine *e);
 int ht_follow_epoch(struct ht_engine *e);

@@ -20,11 +20,30 @@
 
 /*
  * Aging is by volume of samples, not by time: a slow source or an idle workload keeps its heat, a busy
- * one forgets sooner. A page is told from its neighbours by some 8 samples (error 0.7 %, see
- * docs/design.md), its four-bit counter ends at 15, so one step should bring a hot page about 8.
+ * one forgets sooner. Counts are halved when pages at the cut, where the decision is made, have been
+ * sampled some 6 times, or after so many samples that every page of the live tiles could have had 4;
+ * and at once when accesses have moved to other pages.
  */
-#define TICK_PAGE_SAMPLES 8
+#define TICK_COUNT 6.0
+#define TICK_ROUNDS 4
 #define TICK_MIN 4096
+/* Sampled pages had so much lower counts than predicted: all, or some, hot pages are others. */
+#define SHIFT_ALL 0.5
+#define SHIFT_SOME 0.7
+#define SHIFT_MIN_COUNT 3.0
+#define SHIFT_MIN_SAMPLES 256
+
+/* How many epochs a placement is expected to last, for the payback of a move: 20 s. */
+#define HORIZON 40.0
+/*
+ * By how much pages must be hotter than those they replace. While more than WASTE_BOUND of the moved
+ * pages are soon moved back, differences are noise or do not last: the margin grows; else it shrinks.
+ */
+#define MARGIN_MIN 1.1
+#define MARGIN_MAX 16.0
+#define MARGIN_UP 1.3
+#define MARGIN_DOWN 0.98
+#define WASTE_BOUND 0.03
 
 /* Free memory kept in a tier beside the kernel's own watermark: one part in so many. */
 #define RESERVE_SHARE 128
@@ -35,6 +54,11 @@ uint64_t ht_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+void ht_epoch_init(struct ht_engine *e)
+{
+	e->margin = MARGIN_MIN;
 }
 
 static int read_sampler_stats(struct ht_engine *e)
@@ -53,30 +77,34 @@ static int read_sampler_stats(struct ht_engine *e)
 		return -errno;
 	e->metrics.samples_seen = 0;
 	e->metrics.samples_counted = 0;
+	e->page_hits = 0;
+	e->page_prior = 0;
 	memset(e->metrics.drop, 0, sizeof(e->metrics.drop));
 	for (i = 0; i < nr_cpus; i++) {
 		e->metrics.samples_seen += cpu[i].seen;
 		e->metrics.samples_counted += cpu[i].counted;
+		e->page_hits += cpu[i].page_hits;
+		e->page_prior += cpu[i].page_prior;
 		for (d = 0; d < HT_DROP_NR; d++)
 			e->metrics.drop[d] += cpu[i].drop[d];
 	}
 	return 0;
 }
 
-static int take_samples(struct ht_engine *e)
+int ht_epoch_samples(struct ht_engine *e)
 {
 	uint64_t before = e->metrics.samples_counted;
 	struct ht_source_stats st = {};
 	double n;
 	int err;
 
-	err = ht_source_epoch(e->source, &e->targets);
+	err = e->simulated ? 0 : ht_source_epoch(e->source, &e->targets);
 	if (err)
 		pr_debug("source: %s", strerror(-err));
 	err = read_sampler_stats(e);
 	if (err)
 		return err;
-	if (!ht_source_stats(e->source, &st)) {
+	if (!e->simulated && !ht_source_stats(e->source, &st)) {
 		e->metrics.samples_due = st.due;
 		e->metrics.samples_lost = st.lost;
 	}
@@ -85,35 +113,69 @@ static int take_samples(struct ht_engine *e)
 	return 0;
 }
 
-/* Samples after which the heat is halved: enough for every hot page to be told from the others. */
-static void adapt_tick(struct ht_engine *e)
+/*
+ * Sampled pages with detail had this count on average, if accesses go on as before: the mean of the
+ * counts, weighted by the counts.
+ */
+static double predicted_count(const struct ht_engine *e)
 {
-	const struct ht_ranges *rs = &e->ranges;
-	double want = 0, share;
+	return e->ranges.counts ? (double)e->ranges.count_squares / e->ranges.counts : 0;
+}
+
+/*
+ * How predictable were this epoch's page accesses, against what the last epoch's counts promised? 1 or
+ * so while the same pages stay hot, 0 when all others are; negative when nothing can be said.
+ */
+static double predictability(struct ht_engine *e)
+{
+	uint64_t hits = e->page_hits - e->before_page_hits;
+	uint64_t prior = e->page_prior - e->before_page_prior;
+	double predicted = e->predicted;
+
+	e->before_page_hits = e->page_hits;
+	e->before_page_prior = e->page_prior;
+	e->predicted = predicted_count(e);
+	if (hits < SHIFT_MIN_SAMPLES || predicted < SHIFT_MIN_COUNT)
+		return -1;
+	return prior / (hits * predicted);
+}
+
+/* Mean count of the pages about as hot as the last that fit: these have to be told apart. */
+static double count_at_cut(const struct ht_engine *e)
+{
+	double cut = e->plan.cut_score, pages = 0, counts = 0;
 	size_t i;
 
-	for (i = 0; i < rs->nr; i++) {
-		const struct ht_range *r = &rs->range[i];
+	for (i = 0; i < e->ranges.nr; i++) {
+		const struct ht_range *r = &e->ranges.range[i];
 
-		if (!(r->flags & HT_RANGE_STRATUM) || !r->heat || r->score <= e->plan.cut_score)
+		if (!(r->flags & HT_RANGE_STRATUM) || r->score < cut / 2 || r->score > cut * 2)
 			continue;
-		/* At its share of the samples, the stratum needs so many in all. */
-		share = (double)r->heat / rs->heat;
-		if (TICK_PAGE_SAMPLES * r->pages / share > want && share > 0.01)
-			want = TICK_PAGE_SAMPLES * r->pages / share;
+		pages += r->pages;
+		counts += (double)r->pages * __builtin_ctz(e->ranges.info[i].levels);
 	}
-	if (want < TICK_MIN)
-		want = TICK_MIN;
-	e->tick_volume += (want - (double)e->tick_volume) / 4;
+	return pages > 0 ? counts / pages : 0;
 }
 
 static void age(struct ht_engine *e)
 {
-	if (e->metrics.samples_counted - e->tick_samples < e->tick_volume)
+	uint64_t since = e->metrics.samples_counted - e->tick_samples;
+	uint64_t round = (uint64_t)HT_TILE_PAGES * e->heat.nr_live;
+	double same = predictability(e);
+	uint32_t ticks = 0;
+
+	if (same >= 0 && same < SHIFT_ALL)
+		ticks = 2;
+	else if (same >= 0 && same < SHIFT_SOME && since >= round / 4)
+		ticks = 1;
+	else if (since >= TICK_MIN && (count_at_cut(e) >= TICK_COUNT || since >= TICK_ROUNDS * round))
+		ticks = 1;
+	if (!ticks)
 		return;
 	e->tick_samples = e->metrics.samples_counted;
-	__atomic_add_fetch(&e->heat.mem.ctl->tick, 1, __ATOMIC_RELEASE);
-	e->metrics.ticks++;
+	__atomic_add_fetch(&e->heat.mem.ctl->tick, ticks, __ATOMIC_RELEASE);
+	e->metrics.ticks += ticks;
+	pr_debug("epoch %u: aged by %u, predictability %.2f", e->epoch, ticks, same);
 }
 
 static void refresh_placement(struct ht_engine *e)
@@ -147,6 +209,10 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 	p->nr_tiers = e->nr_tiers;
 	for (t = 0; t < e->nr_tiers; t++) {
 		p->lat_ns[t] = e->tiers.tier[t].read_lat_ns;
+		if (e->simulated) {
+			p->free_pages[t] = e->sim_free[t];
+			continue;
+		}
 		if (ht_tiers_mem(&e->tiers, e->roots, t, &mem))
 			continue;
 		p->free_pages[t] = mem.free_bytes >> HT_PAGE_SHIFT;
@@ -154,10 +220,11 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 				      HT_PAGE_SHIFT;
 	}
 	p->budget_pages = (e->cfg->budget_bytes >> HT_PAGE_SHIFT) * e->cfg->epoch_ms / 1000;
-	p->accesses = e->sample_rate * e->source->period;
+	p->accesses = e->sample_rate * (e->simulated ? e->sim_period : e->source->period);
 	p->page_ns = e->mover.page_ns;
-	p->horizon = e->horizon;
-	p->stop_at_loss = !(e->policy->info.ops & HT_OP_ADMIT);
+	p->horizon = HORIZON;
+	p->margin = e->margin;
+	p->skip_loss = !(e->policy->info.ops & HT_OP_ADMIT);
 	e->metrics.fast_free = p->free_pages[0];
 }
 
@@ -229,26 +296,16 @@ static void act(struct ht_engine *e)
 	ht_mover_run(&e->mover, &e->plan, &env);
 }
 
-/*
- * How long a placement can be expected to last, for the payback of a move: it shrinks while moves are
- * being reversed, and grows back slowly.
- */
-#define HORIZON_MIN 8.0
-#define HORIZON_MAX 120.0
-#define WASTE_BOUND 0.05
-
-static void adapt_horizon(struct ht_engine *e, uint64_t moved, uint64_t wasted)
+static void adapt_margin(struct ht_engine *e, uint64_t moved, uint64_t wasted)
 {
-	if (!moved)
-		return;
 	if (wasted > moved * WASTE_BOUND)
-		e->horizon *= 0.7;
+		e->margin *= MARGIN_UP;
 	else
-		e->horizon *= 1.05;
-	if (e->horizon < HORIZON_MIN)
-		e->horizon = HORIZON_MIN;
-	if (e->horizon > HORIZON_MAX)
-		e->horizon = HORIZON_MAX;
+		e->margin *= MARGIN_DOWN;
+	if (e->margin < MARGIN_MIN)
+		e->margin = MARGIN_MIN;
+	if (e->margin > MARGIN_MAX)
+		e->margin = MARGIN_MAX;
 }
 
 static uint64_t cpu_ns(void)
@@ -261,7 +318,7 @@ static uint64_t cpu_ns(void)
 
 static void account(struct ht_engine *e)
 {
-	const struct ht_migrate_stats *ms = ht_migrate_stats(e->mover.migrate);
+	const struct ht_migrate_stats *ms = NULL;
 	struct ht_metrics *m = &e->metrics;
 	unsigned int t;
 	size_t i;
@@ -290,21 +347,17 @@ static void account(struct ht_engine *e)
 	m->failed = e->mover.stats.failed;
 	m->wasted = e->mover.ledger.wasted;
 	m->held = e->mover.ledger.held;
-	memcpy(m->outcome, ms->pages, sizeof(m->outcome));
-	m->migrate_ns = ms->ns;
+	if (e->mover.migrate) {
+		ms = ht_migrate_stats(e->mover.migrate);
+		memcpy(m->outcome, ms->pages, sizeof(m->outcome));
+		m->migrate_ns = ms->ns;
+	}
 	m->loader_ns = cpu_ns() - e->cpu_base_ns;
 	m->bpf_ns = ht_object_run_ns(e->policy);
 	m->wall_ns = ht_now_ns() - e->started_ns;
 }
 
-/* CPU time of each stage, for -v: where an epoch's time goes. */
-struct stages {
-	uint64_t last;
-	double ms[5];
-	unsigned int nr;
-};
-
-static void stage(struct stages *s)
+static void stage(struct ht_stages *s)
 {
 	uint64_t now = cpu_ns();
 
@@ -312,42 +365,51 @@ static void stage(struct stages *s)
 	s->last = now;
 }
 
-int ht_epoch_run(struct ht_engine *e)
+int ht_epoch_decide(struct ht_engine *e)
 {
-	struct stages st = { .last = cpu_ns() };
 	struct ht_plan_params params;
 	int err;
 
-	e->epoch++;
-	e->heat.mem.ctl->heartbeat_ns = ht_now_ns();
-	err = take_samples(e);
-	stage(&st);
-	err = err ?: ht_heatmap_collect(&e->heat);
-	err = err ?: ht_follow_epoch(e);
-	if (err)
-		return err;
-	stage(&st);
-	refresh_placement(e);
-	stage(&st);
 	plan_params(e, &params);
 	err = decide(e, &params);
 	if (err)
 		return err;
-	stage(&st);
+	stage(&e->stages);
 	act(e);
-	stage(&st);
-	pr_debug("epoch %u: CPU ms: samples %.2f, targets %.2f, placement %.2f, decision %.2f, moves "
-		 "%.2f; %zu ranges, %zu moves planned",
-		 e->epoch, st.ms[0], st.ms[1], st.ms[2], st.ms[3], st.ms[4], e->ranges.nr,
-		 e->plan.nr);
+	stage(&e->stages);
 	ht_heatmap_evict(&e->heat);
-	adapt_tick(e);
 	age(e);
 	account(e);
-	adapt_horizon(e, e->metrics.promoted + e->metrics.demoted - e->before.promoted -
-				 e->before.demoted,
-		      e->metrics.wasted - e->before.wasted);
+	adapt_margin(e, e->metrics.promoted + e->metrics.demoted - e->before.promoted -
+				e->before.demoted,
+		     e->metrics.wasted - e->before.wasted);
 	e->before2 = e->before;
 	e->before = e->metrics;
+	return 0;
+}
+
+int ht_epoch_run(struct ht_engine *e)
+{
+	const double *ms = e->stages.ms;
+	int err;
+
+	e->stages = (struct ht_stages){ .last = cpu_ns() };
+	e->epoch++;
+	e->heat.mem.ctl->heartbeat_ns = ht_now_ns();
+	err = ht_epoch_samples(e);
+	stage(&e->stages);
+	err = err ?: ht_heatmap_collect(&e->heat);
+	err = err ?: ht_follow_epoch(e);
+	if (err)
+		return err;
+	stage(&e->stages);
+	refresh_placement(e);
+	stage(&e->stages);
+	err = ht_epoch_decide(e);
+	if (err)
+		return err;
+	pr_debug("epoch %u: CPU ms: samples %.2f, targets %.2f, placement %.2f, decision %.2f, moves "
+		 "%.2f; %zu ranges, %zu moves planned",
+		 e->epoch, ms[0], ms[1], ms[2], ms[3], ms[4], e->ranges.nr, e->plan.nr);
 	return 0;
 }

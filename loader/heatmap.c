@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,10 @@
 /* One tile in this many is kept free for new memory. */
 #define FREE_SHARE 16
 /* One tile in this many can have page detail. */
-#define DETAIL_SHARE 2
+#define DETAIL_SHARE 1
+/* Samples per live tile in which a tile's rate decays to 1/e, and at least so many in all. */
+#define RATE_VOLUME 8
+#define RATE_VOLUME_MIN 4096
 
 static uint32_t pow2_at_least(uint64_t n)
 {
@@ -175,6 +179,8 @@ static void empty_limbo(struct ht_heatmap *hm)
 	size_t i;
 
 	for (i = 0; i < hm->nr_limbo; i++) {
+		/* A late sample may even have brought it page detail. */
+		ht_heatmap_drop_detail(hm, hm->limbo[i]);
 		memset(&hm->mem.tile[hm->limbo[i]], 0, sizeof(struct ht_tile));
 		push_tile(hm, hm->limbo[i]);
 	}
@@ -190,9 +196,12 @@ static void empty_limbo(struct ht_heatmap *hm)
 static int notice_pops(struct ht_heatmap *hm)
 {
 	struct ht_ctl *c = hm->mem.ctl;
-	uint32_t head = LOAD(c->free_head), pos;
+	uint32_t head = LOAD(c->free_head), pos, size = c->free_mask + 1;
 	int err;
 
+	/* More than the ring holds: somebody else wrote the head. */
+	if (head - hm->tiles_seen > size)
+		hm->tiles_seen = head - size;
 	for (pos = hm->tiles_seen; pos != head; pos++) {
 		uint32_t id = hm->mem.free_tiles[(pos & c->free_mask) / HT_IDS_PER_LINE]
 				      .id[pos % HT_IDS_PER_LINE];
@@ -300,6 +309,19 @@ static uint32_t index_of(const struct ht_heatmap *hm, uint64_t key)
 	return 0;
 }
 
+/* Heat as of now goes into a tile that may not have been aged for some ticks. */
+static void add_heat(struct ht_heatmap *hm, uint32_t id, uint32_t heat)
+{
+	struct ht_tile *t = &hm->mem.tile[id];
+	uint32_t ticks = hm->mem.ctl->tick - t->tick;
+	uint64_t sum;
+
+	if (ticks >= 32)
+		return;
+	sum = t->total + ((uint64_t)heat << ticks);
+	t->total = sum < UINT32_MAX ? sum : UINT32_MAX;
+}
+
 /*
  * Two CPUs that meet a new key at once make a tile each. The index finds one of them; the other's
  * counts are added to it.
@@ -316,6 +338,8 @@ static void fold_duplicates(struct ht_heatmap *hm)
 			hm->live[out++] = *l;
 			continue;
 		}
+		if (prev->id == l->id)
+			continue; /* its id was on the ring twice */
 		keep = index_of(hm, l->key);
 		if (keep == l->id) {
 			struct ht_live t = *prev;
@@ -323,16 +347,17 @@ static void fold_duplicates(struct ht_heatmap *hm)
 			*prev = *l;
 			*l = t;
 		}
-		hm->mem.tile[prev->id].total += aged(hm, &hm->mem.tile[l->id]);
+		add_heat(hm, prev->id, aged(hm, &hm->mem.tile[l->id]));
 		if (!release_tile(hm, l->id))
 			hm->stats.merged++;
 	}
 	hm->nr_live = out;
 }
 
-static void read_heat(struct ht_heatmap *hm)
+static double sum_recent(struct ht_heatmap *hm)
 {
 	uint32_t tick = hm->mem.ctl->tick, ticks = tick - hm->last_tick;
+	double sum = 0;
 	size_t i;
 
 	hm->last_tick = tick;
@@ -345,9 +370,30 @@ static void read_heat(struct ht_heatmap *hm)
 
 		l->recent = now > before ? now - before : 0;
 		l->heat = now;
+		sum += l->recent;
 		hm->stats.details += t->detail != 0;
 	}
 	hm->stats.live = hm->nr_live;
+	return sum;
+}
+
+static void read_heat(struct ht_heatmap *hm)
+{
+	double recent = sum_recent(hm), volume = RATE_VOLUME * hm->nr_live, keep, fair;
+	size_t i;
+
+	if (volume < RATE_VOLUME_MIN)
+		volume = RATE_VOLUME_MIN;
+	keep = exp(-recent / volume);
+	fair = hm->nr_live ? recent / hm->nr_live : 0;
+	hm->rate_total = 0;
+	for (i = 0; i < hm->nr_live; i++) {
+		struct ht_live *l = &hm->live[i];
+		double most = 2 * l->rate + 2 * fair + 2;
+
+		l->rate = l->rate * keep + (l->recent < most ? l->recent : most);
+		hm->rate_total += l->rate;
+	}
 }
 
 int ht_heatmap_collect(struct ht_heatmap *hm)
@@ -440,7 +486,7 @@ static uint32_t heat_of_nth(const struct ht_heatmap *hm, size_t n)
 size_t ht_heatmap_evict(struct ht_heatmap *hm)
 {
 	size_t want = hm->mem.nr_tiles / FREE_SHARE, have = ht_heatmap_free_tiles(hm), i, out = 0;
-	size_t n, freed = 0;
+	size_t n, below = 0, freed = 0;
 	uint32_t cut;
 
 	have += hm->nr_limbo;
@@ -448,8 +494,14 @@ size_t ht_heatmap_evict(struct ht_heatmap *hm)
 		return 0;
 	n = want - have < hm->nr_live ? want - have : hm->nr_live;
 	cut = heat_of_nth(hm, n);
+	for (i = 0; i < hm->nr_live; i++)
+		below += hm->live[i].heat < cut;
 	for (i = 0; i < hm->nr_live; i++) {
-		if (freed < n && hm->live[i].heat <= cut && !release_tile(hm, hm->live[i].id))
+		uint32_t heat = hm->live[i].heat;
+		bool goes = heat < cut || (heat == cut && below < n);
+
+		below += goes && heat == cut;
+		if (goes && !release_tile(hm, hm->live[i].id))
 			freed++;
 		else
 			hm->live[out++] = hm->live[i];
@@ -462,14 +514,12 @@ size_t ht_heatmap_evict(struct ht_heatmap *hm)
 const struct ht_detail *ht_heatmap_detail(const struct ht_heatmap *hm, uint32_t id,
 					  struct ht_detail *copy)
 {
-	static const uint64_t keep[] = { ~0ULL, 0x7777777777777777ULL, 0x3333333333333333ULL,
-					 0x1111111111111111ULL };
 	const struct ht_tile *t = &hm->mem.tile[id];
-	uint32_t d = LOAD(t->detail), ticks = hm->mem.ctl->tick - t->tick, i;
+	uint32_t d = LOAD(t->detail), tick = hm->mem.ctl->tick, i;
 
 	if (!d || d >= hm->mem.nr_details)
 		return NULL;
 	for (i = 0; i < HT_TILE_PAGES / 16; i++)
-		copy->nib[i] = ticks < 4 ? hm->mem.detail[d].nib[i] >> ticks & keep[ticks] : 0;
+		copy->nib[i] = ht_age_nibbles(hm->mem.detail[d].nib[i], tick, tick - t->tick);
 	return copy;
 }

@@ -53,6 +53,7 @@ struct ht_live {
 	uint32_t id;
 	uint32_t heat; /* tile total as of the last collect, aged to now */
 	uint32_t recent; /* heat gained since the collect before */
+	float rate; /* moving sum of recent, bursts capped: see ht_heatmap_collect() */
 };
 
 struct ht_heatmap {
@@ -67,6 +68,7 @@ struct ht_heatmap {
 	size_t nr_limbo, cap_limbo;
 	uint32_t *limbo_pages;
 	size_t nr_limbo_pages, cap_limbo_pages;
+	double rate_total; /* sum of the rates */
 	struct ht_heatmap_stats stats;
 };
 
@@ -77,6 +79,12 @@ void ht_heatmap_free(struct ht_heatmap *hm);
 /*
  * Once per epoch: notices new tiles, folds duplicates, ages what is read. After it live[] is
  * complete and sorted, until the next call that releases tiles. Returns 0 or -ENOMEM.
+ *
+ * The map's own totals are a long memory, for page counts need many samples. A tile's rate is a short
+ * one: it decays with the volume of samples (to 1/e in some 8 per live tile), and takes no more from
+ * one epoch than twice what it has plus twice the average tile's share. A scan, which loads a tile
+ * once and leaves, hence stays below memory in steady use; what is new and stays hot passes it within
+ * a few epochs.
  */
 int ht_heatmap_collect(struct ht_heatmap *hm);
 /* Frees tiles of a process, all or within [start, end). Returns how many. */

@@ -442,7 +442,7 @@ static int parse_line(struct ht_journal *j, char *line)
 		if (!val)
 			return -EINVAL;
 		*val++ = '\0';
-		if (strlen(val) >= 4 * VALUE_MAX || unescape(val))
+		if (unescape(val))
 			return -EINVAL;
 	} else if (!strncmp(line, "unlink ", 7)) {
 		kind = STEP_UNLINK;

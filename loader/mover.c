@@ -25,7 +25,7 @@ struct ht_mover_op {
 	bool huge;
 };
 
-int ht_mover_init(struct ht_mover *m)
+int ht_mover_init(struct ht_mover *m, bool simulated)
 {
 	int err;
 
@@ -39,7 +39,8 @@ int ht_mover_init(struct ht_mover *m)
 	m->status = calloc(MAX_OPS, sizeof(*m->status));
 	err = m->op[DOWN] && m->op[UP] && m->addr && m->node && m->from && m->status ? 0 : -ENOMEM;
 	err = err ?: ht_ledger_init(&m->ledger, LEDGER_ENTRIES);
-	err = err ?: ht_migrate_open(&m->migrate);
+	if (!err && !simulated)
+		err = ht_migrate_open(&m->migrate);
 	if (err)
 		ht_mover_free(m);
 	return err;
@@ -90,7 +91,7 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it, const stru
 
 	if (s->error)
 		return;
-	if (sp->queried != env->epoch)
+	if (m->migrate && sp->queried != env->epoch)
 		err = ht_space_query(s, sp, env->placement, env->tiers, env->epoch);
 	if (err) {
 		s->error = err;
@@ -190,6 +191,12 @@ static int move_some(struct ht_mover *m, const struct ht_mover_op *op, size_t nr
 		m->from[i] = env->tiers->tier[op[i].from].node[0];
 	}
 	start = now_ns();
+	if (!m->migrate) {
+		for (i = 0; i < nr; i++)
+			m->status[i] = HT_OUT_MOVED;
+		book(m, op, nr, env, dir);
+		return 0;
+	}
 	err = ht_migrate_move(m->migrate, &b);
 	if (err == -ESRCH || err == -EPERM)
 		s->error = err;
@@ -215,7 +222,7 @@ static void flush_dir(struct ht_mover *m, int dir, const struct ht_mover_env *en
 				break;
 		if (env->space[op[i].space]->error)
 			continue;
-		node = ht_tiers_pick_node(env->tiers, env->roots, op[i].to);
+		node = m->migrate ? ht_tiers_pick_node(env->tiers, env->roots, op[i].to) : 0;
 		if (node >= 0)
 			move_some(m, &op[i], j - i, node, env, dir);
 	}

@@ -36,7 +36,7 @@ struct ht_mover_env {
 struct ht_mover_op;
 
 struct ht_mover {
-	struct ht_migrate *migrate;
+	struct ht_migrate *migrate; /* NULL when simulated */
 	struct ht_ledger ledger;
 	struct ht_mover_stats stats;
 	double page_ns; /* moving average of the cost of a 4 KiB page */
@@ -46,7 +46,8 @@ struct ht_mover {
 	int *node, *from, *status;
 };
 
-int ht_mover_init(struct ht_mover *m);
+/* Simulated: no page moves, the shadow placement is all there is (tools/replay). */
+int ht_mover_init(struct ht_mover *m, bool simulated);
 void ht_mover_free(struct ht_mover *m);
 /* Failures of pages are counted, not returned; a process that is gone gets space->error. */
 int ht_mover_run(struct ht_mover *m, const struct ht_plan *plan, const struct ht_mover_env *env);

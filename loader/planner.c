@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,11 @@ struct ctx {
 	unsigned int tier; /* being filled */
 	size_t hot_first, hot_end; /* of order[]: what belongs into this tier */
 	uint64_t take; /* pages of order[hot_end] that still fit */
+	bool split; /* pages of order[hot_first] are already on their way to a faster tier */
+	uint64_t arrived[HT_SPACE_TIERS]; /* pages planned into each tier */
 	uint64_t room; /* pages free above the reserve */
+	uint64_t surplus; /* pages that victims free beyond what they were taken for */
+	double surplus_density; /* at most, of these victims */
 	uint64_t below; /* free pages of the next tier */
 };
 
@@ -182,7 +187,25 @@ static void add_item(struct ctx *c, const struct unit *u, uint32_t pages, uint8_
 		p->demote += pages;
 	else
 		p->promote += pages;
+	c->arrived[to] += pages;
 	c->budget -= pages < c->budget ? pages : c->budget;
+}
+
+/*
+ * Density that a range has at least (sign -1) or at most (+1), two standard deviations of its Poisson
+ * count away. Of many ranges the highest count is likely too high by chance and the lowest too low:
+ * what is exchanged must differ by more.
+ */
+#define Z_BOUND 2.0
+
+static double bound(const struct ht_range *r, int sign)
+{
+	double h = r->heat + sign * Z_BOUND * sqrt(r->heat + (sign > 0));
+
+	/* The estimate for a stratum leans on its whole run already. */
+	if (r->flags & HT_RANGE_STRATUM)
+		return r->density;
+	return h > 0 && r->pages ? h * 65536 / r->pages : 0;
 }
 
 /* Modelled nanoseconds that pages of density up save for being in the faster of two tiers. */
@@ -199,14 +222,22 @@ static double saving(const struct ctx *c, double density, uint32_t pages, unsign
 	return density / 65536 * pages / c->rs->heat * c->par->accesses * lat * c->par->horizon;
 }
 
-#define MAX_VICTIMS 64
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* One page each at least: enough for any promotion. */
+#define MAX_VICTIMS HT_TILE_PAGES
+/* Ranges that do not pay before the plan ends: those that follow are colder. */
+#define MAX_LOSSES 32
 
 /* Coldest pages that make room for one promotion. */
 struct victims {
 	struct unit unit[MAX_VICTIMS];
 	unsigned int nr;
 	uint32_t pages;
-	double heat; /* density times pages */
+	double heat; /* densities times pages, at most */
 	struct cursor after; /* where the next search starts */
 };
 
@@ -224,45 +255,59 @@ static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_
 			return false;
 		v->unit[v->nr++] = u;
 		v->pages += u.pages;
-		v->heat += (double)r->density * u.pages;
+		v->heat += bound(r, 1) * u.pages;
 	}
 	return v->pages >= need;
 }
 
-/* False ends this tier: no budget, no room, or no gain from here on. */
-static bool promote_unit(struct ctx *c, struct unit *u, struct cursor *cold)
+enum verdict {
+	PROMOTED,
+	NO_GAIN, /* nor have the other units of this range */
+	FULL, /* no budget, no room, or nothing colder to exchange for */
+};
+
+static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *cold)
 {
+	uint64_t from_room = min_u64(u->pages, c->room);
+	uint64_t from_surplus = min_u64(u->pages - from_room, c->surplus);
+	uint64_t need = u->pages - from_room - from_surplus;
 	const struct ht_range *r = &c->rs->range[u->range];
 	const struct ht_plan_params *par = c->par;
+	double gain, cost, density = 0;
 	struct victims v = {};
-	double gain, cost = par->page_ns * u->pages;
 	unsigned int i;
 	int32_t me;
 
-	if (u->pages > c->room) {
-		if (!find_victims(c, cold, r->score, u->pages - c->room, &v))
-			return false;
-		if (v.pages > c->below)
-			return false;
-		cost += par->page_ns * v.pages;
-	}
-	if (u->pages + v.pages > c->budget || c->p->nr + v.nr + 1 > c->p->cap)
-		return false;
-	gain = saving(c, r->density, u->pages, u->from, c->tier);
+	if (need && !find_victims(c, cold, r->score, need, &v))
+		return FULL;
+	if (v.pages > c->below || u->pages + v.pages > c->budget ||
+	    c->p->nr + v.nr + 1 > c->p->cap)
+		return FULL;
 	if (v.pages)
-		gain -= saving(c, v.heat / v.pages, v.pages, c->tier + 1, c->tier);
-	if (par->stop_at_loss && par->accesses > 0 && gain < cost)
-		return false;
+		density = v.heat / v.pages;
+	gain = saving(c, bound(r, -1), u->pages, u->from, c->tier) -
+	       saving(c, density, need, c->tier + 1, c->tier) -
+	       saving(c, c->surplus_density, from_surplus, c->tier + 1, c->tier);
+	cost = par->page_ns * (u->pages + need + from_surplus);
+	if (par->skip_loss && par->accesses > 0 && gain < cost)
+		return NO_GAIN;
+	if (par->skip_loss && !from_room &&
+	    bound(r, -1) < par->margin * (need ? density : c->surplus_density))
+		return NO_GAIN;
 	me = c->p->nr + v.nr;
 	for (i = 0; i < v.nr; i++)
 		add_item(c, &v.unit[i], v.unit[i].pages, c->tier + 1, me, gain, cost, NULL);
 	add_item(c, u, u->pages, c->tier, -1, gain, cost,
 		 v.nr ? &c->rs->range[v.unit[0].range] : NULL);
-	c->room = c->room + v.pages - u->pages;
+	c->room -= from_room;
 	c->below -= v.pages;
-	if (v.nr)
+	c->surplus -= from_surplus;
+	if (v.nr) {
+		c->surplus += v.pages - need;
+		c->surplus_density = density;
 		*cold = v.after;
-	return true;
+	}
+	return PROMOTED;
 }
 
 /* Free memory fell below the reserve: the coldest pages go, whatever they would gain. */
@@ -282,6 +327,17 @@ static void refill_reserve(struct ctx *c, struct cursor *cold)
 		c->below -= u.pages;
 		need -= u.pages < need ? u.pages : need;
 	}
+}
+
+/* Above the cut, but in a slower tier. */
+static void count_misplaced(struct ctx *c)
+{
+	unsigned int t;
+	size_t i;
+
+	for (i = c->hot_first; i < c->hot_end; i++)
+		for (t = c->tier + 1; t < HT_SPACE_TIERS; t++)
+			c->p->hot_in_slow += c->rs->info[c->p->order[i]].in_tier[t];
 }
 
 /* Assigns order[hot_first ..) to the tier until it is full. */
@@ -304,28 +360,38 @@ static void cut(struct ctx *c)
 static void fill_tier(struct ctx *c)
 {
 	const struct ht_plan_params *par = c->par;
-	struct cursor hot = { .pos = c->hot_first,
+	/* The range at this cut was at the last one as well: it waits for the next epoch. */
+	bool again = c->split && c->hot_end == c->hot_first;
+	struct cursor hot = { .pos = c->hot_first + (c->split && !again),
 			      .end = c->hot_end,
 			      .step = 1,
 			      .lo = c->tier + 1,
 			      .hi = par->nr_tiers - 1,
 			      .tier = c->tier + 1 };
 	struct cursor cold = { .pos = c->rs->nr - 1,
-			       .end = c->hot_end - 1,
+			       .end = c->hot_end - !again,
 			       .step = -1,
 			       .lo = c->tier,
 			       .hi = c->tier,
 			       .tier = c->tier };
+	unsigned int losses = 0;
 	uint64_t straddle = 0;
+	enum verdict verdict;
 	struct unit u;
 
+	if (!again)
+		c->split = false;
 	refill_reserve(c, &cold);
 	while (c->budget && next_unit(c, &hot, &u)) {
-		c->p->hot_in_slow += u.pages;
-		if (!promote_unit(c, &u, &cold))
+		verdict = promote_unit(c, &u, &cold);
+		if (verdict == FULL)
 			return;
+		if (verdict == NO_GAIN && ++losses == MAX_LOSSES)
+			return;
+		if (verdict == NO_GAIN)
+			next_range(&hot);
 	}
-	if (c->hot_end >= c->rs->nr)
+	if (c->hot_end >= c->rs->nr || again)
 		return;
 	/* The range at the cut: what fits beside its pages here already goes into free memory. */
 	straddle = c->rs->info[c->p->order[c->hot_end]].in_tier[c->tier];
@@ -337,8 +403,10 @@ static void fill_tier(struct ctx *c)
 	if (!c->rs->range[c->p->order[c->hot_end]].heat)
 		return;
 	while (straddle && c->budget && next_unit(c, &hot, &u)) {
-		if (u.pages > straddle || u.pages > c->room || !promote_unit(c, &u, &cold))
+		if (u.pages > straddle || u.pages > c->room ||
+		    promote_unit(c, &u, &cold) != PROMOTED)
 			return;
+		c->split = true;
 		straddle -= u.pages;
 	}
 }
@@ -382,11 +450,15 @@ void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space
 	for (c.tier = 0; c.tier + 1 < par->nr_tiers; c.tier++) {
 		uint64_t free = par->free_pages[c.tier], keep = par->reserve_pages[c.tier];
 
+		keep += c.arrived[c.tier];
 		c.room = free > keep ? free - keep : 0;
 		c.below = par->free_pages[c.tier + 1];
+		c.surplus = 0;
 		cut(&c);
 		if (c.tier == 0 && c.hot_end < rs->nr)
 			p->cut_score = rs->range[p->order[c.hot_end]].score;
+		if (c.tier == 0)
+			count_misplaced(&c);
 		fill_tier(&c);
 		c.hot_first = c.hot_end;
 	}

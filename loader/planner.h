@@ -7,7 +7,7 @@
  * above the cut in a slower tier are promoted: one way while there is free memory, else in exchange
  * for as many pages from the coldest end. Each exchange must have a higher score going up than coming
  * down, and carries its modelled gain and cost for ops.admit:
- *   gain = (density up - density down) / total heat * accesses per epoch * latency difference * horizon
+ *   gain = (least density up - greatest density down) / total heat * accesses per epoch * latency difference * horizon
  *   cost = measured time per moved page * pages moved, both ways
  */
 #ifndef HT_PLANNER_H
@@ -26,7 +26,8 @@ struct ht_plan_params {
 	double accesses; /* accesses per epoch the heat stands for, 0 = not known */
 	double page_ns; /* measured cost of moving one 4 KiB page */
 	double horizon; /* epochs a placement is expected to last */
-	bool stop_at_loss; /* the first exchange that does not pay ends the plan (default admit) */
+	double margin; /* an exchange's density must rise by this factor at least, e.g. 1.1 */
+	bool skip_loss; /* leave out exchanges that do not pay (the default admit) */
 	uint32_t epoch;
 };
 

@@ -12,10 +12,18 @@
 #define Z_MERGE 3.0
 #define Z_GROWTH 1.5 /* applied when the ranges do not fit */
 #define Z_MAX 1000.0
-/* Tiles with page detail are over-dispersed: their totals vary more than Poisson counts do. */
-#define DISPERSED_Z 2.0
-/* Enough repeats expected to call their absence a sequential scan. */
-#define STREAM_MIN 8
+/*
+ * Totals of tiles with page detail vary more than Poisson counts do: a tile's variance is that of its
+ * pages' rates as well. The mean of the counts weighted by the counts says by how much, at least this.
+ */
+#define DISPERSED_MIN 4.0
+/*
+ * A scan comes to each page once, a cell has two pages: its repeats are half of a uniform spread's.
+ * So many standard deviations, and a quarter, below that spread make a sequential scan.
+ */
+#define STREAM_Z 4.0
+/* Pages of the next higher count at which Robbins' estimate and the linear one weigh the same. */
+#define ROBBINS_PAGES 32.0
 /* A tile needs this many counts before its detail may be called uniform. */
 #define UNIFORM_MIN 128
 
@@ -47,9 +55,10 @@ struct run {
 	struct ht_space *space;
 	uint32_t space_idx, first, nr;
 	enum kind kind;
-	uint64_t heat, recent, writes;
+	double heat;
+	uint64_t recent, writes;
 	uint64_t pages; /* resident pages, at least one a spot so that densities stay finite */
-	uint64_t repeats, expected; /* samples that hit a page again, and a uniform spread's share */
+	uint64_t repeats, expected8; /* samples that hit a cell again; 1/8 of a uniform spread's */
 	uint32_t sampled; /* spots that own a tile */
 	uint32_t moved; /* latest epoch of a move */
 };
@@ -59,12 +68,6 @@ static enum kind kind_of(const struct ht_heatmap *hm, const struct ht_spot *sp)
 	if (sp->flags & HT_SPOT_THP)
 		return KIND_THP;
 	return sp->tile && hm->mem.tile[sp->tile].detail ? KIND_DETAIL : KIND_PLAIN;
-}
-
-/* See ht_uniform_repeats() in heat.bpf.h. */
-static uint32_t uniform_repeats(uint32_t n)
-{
-	return n * n / (1024 + n * 3 / 4);
 }
 
 static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp)
@@ -82,24 +85,26 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 		return;
 	r->sampled++;
 	r->writes += t->writes;
-	r->repeats += t->acc_r + t->win_r;
-	r->expected += t->acc_e + uniform_repeats(t->win_n);
+	r->repeats += ht_tile_repeats(t);
+	r->expected8 += ht_tile_expected8(t);
 }
 
 static bool belongs(const struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp,
-		    double z_max)
+		    const struct ht_ranges *rs)
 {
 	const struct ht_spot *last = &r->space->spot[r->first + r->nr - 1];
 	double n = r->pages, m = ht_spot_pages(sp), h = r->heat, g = sp->heat, z;
 
+	if (rs->coarse)
+		return r->nr < rs->coarse;
 	if (sp->va != last->va + HT_TILE_SIZE || kind_of(hm, sp) != r->kind)
 		return false;
-	if (h + g == 0)
+	if (h + g <= 0)
 		return true;
 	if (m == 0)
 		m = HT_TILE_PAGES;
 	z = fabs(h / n - g / m) / sqrt((h + g) / (n + m) * (1 / n + 1 / m));
-	return z <= (r->kind == KIND_DETAIL ? z_max * DISPERSED_Z : z_max);
+	return z <= (r->kind == KIND_DETAIL ? rs->z * sqrt(rs->dispersion) : rs->z);
 }
 
 static struct ht_range *new_range(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
@@ -155,6 +160,13 @@ static void add_heat(struct ht_ranges *rs, const struct ht_range *out)
 		rs->heat_in_tier[t] += out->heat * info->in_tier[t] / out->pages;
 }
 
+static bool is_stream(const struct run *r)
+{
+	double expected = r->expected8 / 8.0, missing = expected - r->repeats;
+
+	return missing > expected / 4 && missing > STREAM_Z * sqrt(expected);
+}
+
 static int emit_whole(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
 {
 	struct ht_range *out = new_range(rs, r, epoch);
@@ -168,11 +180,11 @@ static int emit_whole(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
 			in_tier[t] += r->space->spot[r->first + i].in_tier[t];
 	count_tiers(rs, out, in_tier);
 	set_heat(out, r->heat, r->recent, r->writes);
-	if (r->kind == KIND_THP)
+	if (r->kind == KIND_THP && !rs->coarse)
 		out->flags |= HT_RANGE_THP;
 	if (!r->sampled)
 		out->flags |= HT_RANGE_COLD;
-	if (r->expected >= STREAM_MIN && r->repeats < r->expected / 4)
+	if (is_stream(r))
 		out->flags |= HT_RANGE_STREAM;
 	add_heat(rs, out);
 	return 0;
@@ -226,7 +238,7 @@ static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoc
 		return -E2BIG;
 	rs->info[rs->nr - 1].levels = 1U << c;
 	count_tiers(rs, out, h->nr[c]);
-	share = r->heat ? per_page * out->pages / r->heat : 0;
+	share = r->heat > 0 ? per_page * out->pages / r->heat : 0;
 	set_heat(out, per_page * out->pages, r->recent * share, r->writes * share);
 	out->flags |= HT_RANGE_STRATUM;
 	rs->strata++;
@@ -234,23 +246,80 @@ static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoc
 	return 0;
 }
 
+static uint32_t level_pages(const struct histogram *h, unsigned int c)
+{
+	uint32_t n = 0;
+	unsigned int t;
+
+	for (t = 0; t < HT_SPACE_TIERS; t++)
+		n += h->nr[c][t];
+	return n;
+}
+
+/* Makes est[] rise with the count, by pooling neighbours that do not (weights n[]). */
+static void pool_violators(double *est, const uint32_t *n)
+{
+	double sum[LEVELS], weight[LEVELS];
+	unsigned int len[LEVELS], top = 0, c, i, at = 0;
+
+	for (c = 0; c < LEVELS; c++) {
+		sum[top] = est[c] * n[c];
+		weight[top] = n[c];
+		len[top++] = 1;
+		while (top > 1 && sum[top - 2] * weight[top - 1] >= sum[top - 1] * weight[top - 2]) {
+			sum[top - 2] += sum[top - 1];
+			weight[top - 2] += weight[top - 1];
+			len[top - 2] += len[top - 1];
+			top--;
+		}
+	}
+	for (i = 0; i < top; i++)
+		for (c = 0; c < len[i]; c++)
+			est[at++] = weight[i] > 0 ? sum[i] / weight[i] : 0;
+}
+
+/*
+ * Expected rate of a page counted c times, in counts. Robbins' estimate wants many pages: the linear
+ * one takes its place in proportion to how few there are.
+ */
+static void estimate_rates(const struct histogram *h, double signal, double *est)
+{
+	double m = (double)h->sum / h->pages, linear, robbins, trust;
+	uint32_t n[LEVELS];
+	unsigned int c;
+
+	for (c = 0; c < LEVELS; c++)
+		n[c] = level_pages(h, c);
+	for (c = 0; c < LEVELS; c++) {
+		linear = m + (c - m) * signal;
+		/* The last count stands for all higher ones: nothing is known above it. */
+		if (c + 1 >= LEVELS - 1 || !n[c]) {
+			est[c] = linear;
+			continue;
+		}
+		robbins = (c + 1.0) * n[c + 1] / n[c];
+		trust = n[c + 1] / (n[c + 1] + ROBBINS_PAGES);
+		est[c] = trust * robbins + (1 - trust) * linear;
+	}
+	pool_violators(est, n);
+}
+
 /* Spreads the run's heat over its pages by the estimated rate of each count. */
 static int emit_strata(struct ht_ranges *rs, const struct run *r, uint32_t epoch,
 		       const struct histogram *h, double signal)
 {
-	double m = (double)h->sum / h->pages, scale = r->heat / (double)h->sum;
-	unsigned int c, t;
+	double est[LEVELS], sum = 0, scale;
+	unsigned int c;
 	int err;
 
-	/* The estimates sum up to the counts' own sum, so one scale fits all. */
+	estimate_rates(h, signal, est);
+	for (c = 0; c < LEVELS; c++)
+		sum += est[c] * level_pages(h, c);
+	scale = sum > 0 ? r->heat / sum : 0;
 	for (c = 0; c < LEVELS; c++) {
-		uint32_t n = 0;
-
-		for (t = 0; t < HT_SPACE_TIERS; t++)
-			n += h->nr[c][t];
-		if (!n)
+		if (!level_pages(h, c))
 			continue;
-		err = emit_stratum(rs, r, epoch, c, h, (m + (c - m) * signal) * scale);
+		err = emit_stratum(rs, r, epoch, c, h, est[c] * scale);
 		if (err)
 			return err;
 	}
@@ -277,11 +346,13 @@ static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *h
 
 	for (i = 0; i < r->nr; i++)
 		histogram_add(&h, hm, &r->space->spot[r->first + i]);
+	rs->counts += h.sum;
+	rs->count_squares += h.squares;
 	signal = signal_share(&h);
 	if (signal > 0)
 		return emit_strata(rs, r, epoch, &h, signal);
 	/* All pages alike, or all gone cold: one range says as much, and the blocks serve others. */
-	if (h.sum >= (uint64_t)UNIFORM_MIN * r->nr || (!h.sum && !r->heat))
+	if (h.sum >= (uint64_t)UNIFORM_MIN * r->nr || (!h.sum && r->heat < 1))
 		drop_details(r, hm);
 	return emit_whole(rs, r, epoch);
 }
@@ -310,10 +381,10 @@ static int emit(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint
 
 	if (!r->nr)
 		return 0;
-	if (r->kind == KIND_DETAIL)
+	if (r->kind == KIND_DETAIL && !rs->coarse)
 		return emit_detail(rs, r, hm, epoch);
 	err = emit_whole(rs, r, epoch);
-	if (!err && r->kind == KIND_THP)
+	if (!err && r->kind == KIND_THP && !rs->coarse)
 		count_skewed(rs, r, hm);
 	return err;
 }
@@ -328,14 +399,14 @@ static int build_space(struct ht_ranges *rs, struct ht_space *s, uint32_t idx,
 	for (i = 0; i < s->nr; i++) {
 		const struct ht_spot *sp = &s->spot[i];
 
-		if (!ht_spot_pages(sp) && !sp->heat) {
+		if (!ht_spot_pages(sp) && !sp->heat && !rs->coarse) {
 			err = emit(rs, &r, hm, epoch);
 			if (err)
 				return err;
 			r.nr = 0;
 			continue;
 		}
-		if (!r.nr || !belongs(&r, hm, sp, rs->z)) {
+		if (!r.nr || !belongs(&r, hm, sp, rs)) {
 			err = emit(rs, &r, hm, epoch);
 			if (err)
 				return err;
@@ -385,6 +456,8 @@ static int build_all(struct ht_ranges *rs, struct ht_space *const *space, size_t
 	rs->heat = 0;
 	rs->skewed = 0;
 	rs->strata = 0;
+	rs->counts = 0;
+	rs->count_squares = 0;
 	memset(rs->heat_in_tier, 0, sizeof(rs->heat_in_tier));
 	for (i = 0; i < nr_spaces; i++) {
 		err = build_space(rs, space[i], i, hm, epoch);
@@ -394,18 +467,41 @@ static int build_all(struct ht_ranges *rs, struct ht_space *const *space, size_t
 	return 0;
 }
 
+/* So many spots to a range, whatever they are: with that the ranges fit in any case. */
+static int build_coarse(struct ht_ranges *rs, struct ht_space *const *space, size_t nr_spaces,
+			struct ht_heatmap *hm, uint32_t epoch)
+{
+	size_t spots = 0, i;
+	int err;
+
+	if (nr_spaces >= rs->cap)
+		return -E2BIG;
+	for (i = 0; i < nr_spaces; i++)
+		spots += space[i]->nr;
+	rs->coarse = spots / (rs->cap - nr_spaces) + 1;
+	err = build_all(rs, space, nr_spaces, hm, epoch);
+	rs->coarse = 0;
+	return err;
+}
+
 int ht_ranges_build(struct ht_ranges *rs, struct ht_space *const *space, size_t nr_spaces,
 		    struct ht_heatmap *hm, uint32_t epoch)
 {
 	int err;
 
+	rs->dispersion = DISPERSED_MIN;
+	if (rs->count_squares > rs->counts * DISPERSED_MIN)
+		rs->dispersion = (double)rs->count_squares / rs->counts;
 	memcpy(rs->prev, rs->range, rs->nr * sizeof(*rs->prev));
 	rs->nr_prev = rs->nr;
 	do {
 		err = build_all(rs, space, nr_spaces, hm, epoch);
 		if (err == -E2BIG)
-			rs->z *= Z_GROWTH;
+			rs->z = fmin(rs->z * Z_GROWTH, Z_MAX);
 	} while (err == -E2BIG && rs->z < Z_MAX);
+	/* Gaps, huge pages and strata part ranges at any z. */
+	if (err == -E2BIG)
+		err = build_coarse(rs, space, nr_spaces, hm, epoch);
 	if (err)
 		return err;
 	if (rs->nr < rs->cap / 2 && rs->z > Z_MERGE)

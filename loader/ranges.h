@@ -9,10 +9,11 @@
  *
  * Where samples repeat on few pages (a run of tiles with page detail) the run yields one range for
  * each page count, a stratum: "the pages between start and end sampled c times". A page's count is a
- * poor estimate of its rate; the expectation given the run's own distribution of counts (mean m,
- * variance v) is m + (c - m) * (v - m) / v, the linear empirical-Bayes estimate (Robbins 1956; for
- * Poisson counts the variance of the rates is v - m). On memory without structure v = m, all strata
- * get the same density, and nothing is worth moving.
+ * poor estimate of its rate; what to expect of it follows from the run's own distribution of counts
+ * (empirical Bayes, Robbins 1956): with N_c pages counted c times, E(rate | c) = (c + 1) N_c+1 / N_c,
+ * whatever the distribution of rates. Of few pages its linear form is used, m + (c - m) (v - m) / v
+ * for mean m and variance v. On memory without structure all strata get the same density, and nothing
+ * is worth moving; of cold pages sampled once by chance no more is expected than of the others.
  */
 #ifndef HT_RANGES_H
 #define HT_RANGES_H
@@ -37,9 +38,12 @@ struct ht_ranges {
 	struct ht_range_info *info;
 	size_t nr, cap;
 	double z; /* significance below which neighbours merge; grows when cap is reached */
+	size_t coarse; /* spots to a range where no z is enough, 0 = as they differ */
+	double dispersion; /* variance of the totals of tiles with page detail, in Poisson's */
 	uint64_t heat; /* sum over all ranges */
 	uint64_t heat_in_tier[HT_SPACE_TIERS]; /* its share by where the pages are */
 	uint32_t skewed; /* huge pages whose subpages differ much in heat */
+	uint64_t counts, count_squares; /* sums over all pages with detail */
 	uint32_t strata; /* ranges that are strata */
 	struct ht_range *prev; /* the last epoch's, for age and idle time */
 	size_t nr_prev;

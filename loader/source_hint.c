@@ -8,6 +8,8 @@
  * be demoted however hot they are. With mode 3 (both bits) the fast tier is scanned too. Where one
  * node has all the CPUs, the kernel finds each of its pages where it belongs and moves none; with
  * several such nodes mode 3 would also balance between them, so mode 2 is used there.
+ * One gap stays: pages on the node where a process runs are not scanned while it has a single
+ * thread.
  *
  * The kernel has one promotion of its own left, which the rate limit does not cover: while the fast
  * node has more than 1 GiB (or a sixteenth of it, if that is more) free, a hint fault promotes.
@@ -16,6 +18,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,6 +309,18 @@ static void probe_run(struct hint *h, int fd, struct ht_perf_ring *ring, struct 
 	p->res->seconds = ht_workout_now() - start;
 }
 
+static void *idle_thread(void *arg)
+{
+	pause();
+	return NULL;
+}
+
+/* With one thread alone, memory on our own node would not be scanned. */
+static int second_thread(pthread_t *t)
+{
+	return -pthread_create(t, NULL, idle_thread, NULL);
+}
+
 static int hint_probe(const struct ht_source_opts *opts, unsigned int ms,
 		      struct ht_source_probe *res)
 {
@@ -314,6 +329,7 @@ static int hint_probe(const struct ht_source_opts *opts, unsigned int ms,
 	struct ht_workout w;
 	struct hint_probe p = { .res = res, .w = &w };
 	struct ht_journal *journal;
+	pthread_t thread;
 	size_t recovered;
 	int err, fd = -1;
 
@@ -326,6 +342,9 @@ static int hint_probe(const struct ht_source_opts *opts, unsigned int ms,
 	err = ht_workout_open(&w, 64 << 20);
 	if (err)
 		goto out_journal;
+	err = second_thread(&thread);
+	if (err)
+		goto out_workout;
 	fd = probe_event(opts->roots, &ring);
 	err = fd < 0 ? fd : hint_apply(&h, opts->roots, journal);
 	if (!err) {
@@ -338,6 +357,9 @@ static int hint_probe(const struct ht_source_opts *opts, unsigned int ms,
 	ht_perf_ring_unmap(&ring);
 	if (fd >= 0)
 		close(fd);
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+out_workout:
 	ht_workout_close(&w);
 out_journal:
 	ht_journal_close(journal);

@@ -137,7 +137,7 @@ void ht_space_join(struct ht_space *s, const struct ht_heatmap *hm)
 		sp->recent = 0;
 		if (j < first + nr && HT_KEY_VA(hm->live[j].key) == sp->va) {
 			sp->tile = hm->live[j].id;
-			sp->heat = hm->live[j].heat;
+			sp->heat = hm->live[j].rate;
 			sp->recent = hm->live[j].recent;
 			j++;
 		}
@@ -254,6 +254,15 @@ struct ht_spot *ht_space_find(struct ht_space *s, uint64_t va)
 	return lo < s->nr && s->spot[lo].va == va ? &s->spot[lo] : NULL;
 }
 
+static void recount(struct ht_space *s, struct ht_spot *sp, uint8_t from, uint8_t to,
+		    unsigned int nr)
+{
+	sp->in_tier[from] -= nr;
+	sp->in_tier[to] += nr;
+	s->in_tier[from] -= nr;
+	s->in_tier[to] += nr;
+}
+
 void ht_space_moved(struct ht_space *s, struct ht_spot *sp, unsigned int page, unsigned int nr,
 		    uint8_t to)
 {
@@ -262,12 +271,21 @@ void ht_space_moved(struct ht_space *s, struct ht_spot *sp, unsigned int page, u
 	/* Where pages are absent the counts do not tell which: look again at the next refresh. */
 	if (ht_spot_pages(sp) < HT_TILE_PAGES)
 		sp->queried = 0;
+	if (nr >= HT_TILE_PAGES && !sp->place) {
+		/* All at once: half-way, counts alone would not tell which pages are still to go.
+		 */
+		uint8_t from = ht_spot_tier(sp, 0);
+
+		if (from != HT_ABSENT && from != to)
+			recount(s, sp, from, to, sp->in_tier[from]);
+		return;
+	}
 	for (i = page; i < page + nr && i < HT_TILE_PAGES; i++) {
 		uint8_t from = ht_spot_tier(sp, i);
 
 		if (from == HT_ABSENT || from == to || !sp->in_tier[from])
 			continue;
-		if (!sp->place && nr < HT_TILE_PAGES) {
+		if (!sp->place) {
 			/* The first page of several to part: now detail says more than counts. */
 			sp->place = malloc(HT_TILE_PAGES);
 			if (!sp->place) {
@@ -276,11 +294,7 @@ void ht_space_moved(struct ht_space *s, struct ht_spot *sp, unsigned int page, u
 			}
 			memset(sp->place, from, HT_TILE_PAGES);
 		}
-		if (sp->place)
-			sp->place[i] = to;
-		sp->in_tier[from]--;
-		sp->in_tier[to]++;
-		s->in_tier[from]--;
-		s->in_tier[to]++;
+		sp->place[i] = to;
+		recount(s, sp, from, to, 1);
 	}
 }

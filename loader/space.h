@@ -28,7 +28,8 @@ enum ht_spot_flags {
 struct ht_spot {
 	uint64_t va; /* multiple of HT_TILE_SIZE */
 	uint32_t tile; /* id in the heat map, 0 = never sampled */
-	uint32_t heat, recent; /* as in struct ht_live */
+	float heat; /* the tile's rate, see struct ht_live */
+	uint32_t recent;
 	uint32_t queried; /* epoch of the last placement query, 0 = never */
 	uint32_t moved; /* epoch pages of it last moved, 0 = never */
 	uint32_t hold; /* epoch before which it is left alone (back-off), 0 = none */

@@ -35,23 +35,29 @@ double ht_workout_now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-/* The address of each access depends on what the last one read: nothing can run ahead. */
+/*
+ * The address of each access depends on what the last one read: nothing can run ahead. All else is
+ * in registers, so that nearly every access is one to the buffer.
+ */
 void ht_workout_run(struct ht_workout *w, unsigned int ms)
 {
 	double end = ht_workout_now() + ms / 1e3;
+	uint64_t rnd = w->rnd, size = w->size;
+	char *buf = w->buf;
 	volatile char *p;
 	int i;
 
 	do {
-		for (i = 0; i < 4096; i++) {
-			w->rnd ^= w->rnd << 13;
-			w->rnd ^= w->rnd >> 7;
-			w->rnd ^= w->rnd << 17;
-			p = w->buf + w->rnd % w->size;
-			w->rnd += *p;
+		for (i = 0; i < 65536; i++) {
+			rnd ^= rnd << 13;
+			rnd ^= rnd >> 7;
+			rnd ^= rnd << 17;
+			p = buf + rnd % size;
+			rnd += *p;
 			*p = 1;
 		}
 	} while (ht_workout_now() < end);
+	w->rnd = rnd;
 }
 
 void ht_workout_fault(struct ht_workout *w)

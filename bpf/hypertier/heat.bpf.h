@@ -15,9 +15,10 @@
 
 #define HT_READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 #define HT_WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
-#define HT_POP_TRIES 4 /* attempts against other CPUs before a sample is given up */
-#define HT_WIN_MAX 0x3fff /* samples counted in one window */
-#define HT_TEST_EVERY 8 /* samples between two looks at a tile's dispersion, a power of two */
+#define HT_POP_TRIES 4	/* attempts against other CPUs before a sample is given up */
+#define HT_WAYS_EASY 12 /* ways taken from which on a bucket counts as rather full */
+#define HT_TEST_EVERY 8 /* samples between two tests for dispersion, a power of two */
+#define HT_FIRST_WAY(hash) (HT_HASH_WAY(hash) & ~1U)
 
 static __always_inline struct ht_tile *ht_tile_of_key(__u32 slot, __u64 key)
 {
@@ -30,13 +31,13 @@ static __always_inline struct ht_tile *ht_tile_of_key(__u32 slot, __u64 key)
 static __always_inline struct ht_tile *ht_find_in(__u32 bucket, __u64 hash, __u64 key)
 {
 	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
-	__u32 tag = HT_HASH_TAG(hash), way = HT_HASH_WAY(hash), i, slot;
+	__u32 tag = HT_HASH_TAG(hash), i, slot;
 	struct ht_tile *t;
 
 	if (!b)
 		return NULL;
 	for (i = 0; i < HT_WAYS; i++) {
-		slot = HT_READ_ONCE(b->slot[(way + i) & (HT_WAYS - 1)]);
+		slot = HT_READ_ONCE(b->slot[i]);
 		if (slot >> HT_TAG_SHIFT != tag)
 			continue;
 		t = ht_tile_of_key(slot, key);
@@ -47,9 +48,45 @@ static __always_inline struct ht_tile *ht_find_in(__u32 bucket, __u64 hash, __u6
 }
 
 /*
- * Takes one id off a ring of free ids, 0 if there is none (or other CPUs keep winning). An id cannot
- * be taken twice: the loader overwrites an entry only after head has passed it, and head, which never
- * goes back, would have to wrap within one attempt.
+ * Nearly every tile sits in its first two ways. Which of them is chosen by arithmetic: as a branch
+ * it would be mispredicted for every fifth sample, each time at the cost of the cache misses that
+ * could have been under way. A wrong choice (both tags match) is put right by ht_find_slow().
+ */
+static __always_inline struct ht_tile *ht_find_fast(struct ht_ctl *c, __u64 hash, __u64 key)
+{
+	__u32 bucket = HT_HASH_BUCKET(hash, c->nr_buckets), way = HT_FIRST_WAY(hash);
+	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
+	__u64 tag_diff, first, slot0, slot1;
+
+	if (!b)
+		return NULL;
+	slot0 = HT_READ_ONCE(b->slot[way]);
+	slot1 = HT_READ_ONCE(b->slot[way + 1]);
+	tag_diff = slot0 >> HT_TAG_SHIFT ^ HT_HASH_TAG(hash);
+	asm volatile("" : "+r"(tag_diff)); /* or the compiler makes it the branch again */
+	first = (tag_diff - 1) >> 63;	   /* 1 if the tags are equal */
+	return ht_tile_of_key(slot1 ^ ((slot0 ^ slot1) & -first), key);
+}
+
+static __noinline struct ht_tile *ht_find_slow(struct ht_ctl *c, __u64 key)
+{
+	__u64 hash = ht_hash(key);
+	struct ht_tile *t = ht_find_in(HT_HASH_BUCKET(hash, c->nr_buckets), hash, key);
+
+	return t ?: ht_find_in(HT_HASH_BUCKET2(hash, c->nr_buckets), hash, key);
+}
+
+static __always_inline struct ht_tile *ht_find_tile(struct ht_ctl *c, __u64 key)
+{
+	struct ht_tile *t = ht_find_fast(c, ht_hash(key), key);
+
+	return t ?: ht_find_slow(c, key);
+}
+
+/*
+ * Takes one id off a ring of free ids, 0 if there is none (or other CPUs keep winning). An id
+ * cannot be taken twice: the loader overwrites an entry only after head has passed it, and head,
+ * which never goes back, would have to wrap within one attempt.
  */
 static __always_inline __u32 ht_pop(void *ring, __u32 *head, const __u32 *tail, __u32 mask)
 {
@@ -81,7 +118,7 @@ enum ht_place { HT_PLACE_FULL, HT_PLACE_DONE, HT_PLACE_OTHER };
 static __always_inline enum ht_place ht_place_in(__u32 bucket, __u64 hash, __u64 key, __u32 slot)
 {
 	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
-	__u32 i, way = HT_HASH_WAY(hash), old, *p;
+	__u32 i, way = HT_FIRST_WAY(hash), old, *p;
 
 	if (!b)
 		return HT_PLACE_FULL;
@@ -98,34 +135,36 @@ static __always_inline enum ht_place ht_place_in(__u32 bucket, __u64 hash, __u64
 	return HT_PLACE_FULL;
 }
 
-static __always_inline bool ht_has_room(__u32 bucket)
+static __always_inline __u32 ht_ways_used(__u32 bucket)
 {
 	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
-	__u32 i;
+	__u32 i, used = 0;
 
 	if (!b)
-		return false;
+		return HT_WAYS;
+	/* An id of at least 1 carries into bit 22. A branch here would give the verifier 2^16 ways.
+	 */
 	for (i = 0; i < HT_WAYS; i++)
-		if (!HT_READ_ONCE(b->slot[i]))
-			return true;
-	return false;
+		used += ((HT_READ_ONCE(b->slot[i]) & HT_ID_MASK) + HT_ID_MASK) >> HT_TAG_SHIFT;
+	return used;
 }
 
 /*
- * A tile for a key that has none: 0, or why there is none. Room in the index is looked for before an
- * id is taken, or a full bucket would use up the ring sample by sample. An id that loses a race all
- * the same stays with key 0; the loader finds it (taken from the ring, yet empty) and frees it
- * again.
+ * A tile for a key that has none: 0, or why there is none. The first choice of bucket is taken
+ * until it is rather full: few look-ups then need the second. Room is looked for before an id is
+ * taken, or a full bucket would use up the ring sample by sample. An id that loses a race all the
+ * same stays with key 0; the loader finds it (taken from the ring, yet empty) and frees it again.
  */
 static __noinline int ht_new_tile(struct ht_ctl *c, __u64 key, struct ht_cpu_stats *st)
 {
 	__u64 hash = ht_hash(key);
 	__u32 b1 = HT_HASH_BUCKET(hash, c->nr_buckets), b2 = HT_HASH_BUCKET2(hash, c->nr_buckets);
+	__u32 used1 = ht_ways_used(b1), used2 = ht_ways_used(b2), id, slot;
+	bool second = used1 > HT_WAYS_EASY && used2 < used1;
 	enum ht_place place;
 	struct ht_tile *t;
-	__u32 id, slot;
 
-	if (!ht_has_room(b1) && !ht_has_room(b2))
+	if (used1 == HT_WAYS && used2 == HT_WAYS)
 		return HT_DROP_NO_SLOT;
 	id = ht_pop(&free_tiles, &c->free_head, &c->free_tail, c->free_mask);
 	t = bpf_map_lookup_elem(&heat, &id);
@@ -135,9 +174,9 @@ static __noinline int ht_new_tile(struct ht_ctl *c, __u64 key, struct ht_cpu_sta
 	t->tick = c->tick;
 	HT_WRITE_ONCE(t->key, key);
 	slot = HT_HASH_TAG(hash) << HT_TAG_SHIFT | id;
-	place = ht_place_in(b1, hash, key, slot);
+	place = ht_place_in(second ? b2 : b1, hash, key, slot);
 	if (place == HT_PLACE_FULL)
-		place = ht_place_in(b2, hash, key, slot);
+		place = ht_place_in(second ? b1 : b2, hash, key, slot);
 	if (place != HT_PLACE_DONE)
 		HT_WRITE_ONCE(t->key, 0);
 	if (place == HT_PLACE_FULL)
@@ -150,19 +189,21 @@ static __noinline int ht_new_tile(struct ht_ctl *c, __u64 key, struct ht_cpu_sta
 /* More than four standard deviations (and three samples) above a uniform spread? */
 static __always_inline bool ht_dispersed(const struct ht_tile *t)
 {
-	__u32 expect = t->acc_e + ht_uniform_repeats(t->win_n);
-	__s32 excess = (__s32)(t->acc_r + t->win_r) - (__s32)expect - 3;
+	__u32 expect = ht_tile_expected8(t);
+	__s32 excess = (__s32)(ht_tile_repeats(t) * 8) - (__s32)expect - 3 * 8;
 
-	return excess > 0 && (__u32)excess * (__u32)excess > 16 * expect;
+	/* In 1/8 on the left, hence 8 * 8 / 8 times 16 variances on the right. */
+	return excess > 0 && (__u32)excess * (__u32)excess > 16 * 8 * expect;
 }
 
-/* The pages seen so far in this window start with a count of one. */
+/* The pages of cells seen so far in this window start with a count of one. */
 static __always_inline void ht_seed_detail(struct ht_detail *d, const struct ht_tile *t)
 {
 	__u32 i;
 
 	for (i = 0; i < HT_TILE_PAGES / 16; i++) {
-		__u64 nib = t->touched[i >> 2] >> ((i & 3) * 16) & 0xffff;
+		__u32 cell = HT_CELL(i * 16);
+		__u64 nib = t->touched[cell / 64] >> cell % 64 & 0xffff;
 
 		/* Spreads 16 bits to the low bits of 16 nibbles. */
 		nib = (nib | nib << 24) & 0x000000ff000000ffULL;
@@ -208,7 +249,7 @@ static __noinline void ht_give_detail(struct ht_ctl *c, struct ht_tile *t, struc
 static __always_inline void ht_count_page(struct ht_ctl *c, struct ht_tile *t, __u32 page,
 					  struct ht_cpu_stats *st)
 {
-	__u32 id = HT_READ_ONCE(t->detail), nib, n = t->win_n;
+	__u32 id = HT_READ_ONCE(t->detail), nib, n = t->win_n, cell = HT_CELL(page);
 	struct ht_detail *d;
 	__u64 *word;
 
@@ -218,17 +259,20 @@ static __always_inline void ht_count_page(struct ht_ctl *c, struct ht_tile *t, _
 			return;
 		word = &d->nib[page >> 4 & 31];
 		nib = *word >> (page & 15) * 4 & 15;
+		st->page_hits++;
+		st->page_prior += nib;
 		/* + 1 below HT_PAGE_MAX, + 0 there. */
 		*word += (__u64)((nib + 1) >> 4 ^ 1) << (page & 15) * 4;
 		return;
 	}
 	if (n >= HT_WIN_MAX)
 		return;
-	word = &t->touched[page >> 6 & 7];
+	word = &t->touched[cell >> 6 & 3];
 	t->win_n = n + 1;
-	t->win_r += *word >> (page & 63) & 1;
-	*word |= 1ULL << (page & 63);
-	if (!((n + 1) & (HT_TEST_EVERY - 1)) && ht_dispersed(t))
+	t->win_r += *word >> (cell & 63) & 1;
+	*word |= 1ULL << (cell & 63);
+	/* By the CPU's count, not the tile's: a branch the processor can foresee. */
+	if (!(st->counted & (HT_TEST_EVERY - 1)) && ht_dispersed(t))
 		ht_give_detail(c, t, st);
 }
 
@@ -240,15 +284,13 @@ static __always_inline __u32 ht_halve(__u32 v, __u32 ticks)
 /* A window ends: what it said about repeats is kept, aged; page bits start anew. */
 static __always_inline void ht_roll_window(struct ht_tile *t, __u32 ticks)
 {
-	__u32 r = ht_halve(t->acc_r + t->win_r, ticks);
-	__u32 e = ht_halve(t->acc_e + ht_uniform_repeats(t->win_n), ticks);
 	int i;
 
-	t->acc_r = r > 0x7fff ? 0x7fff : r;
-	t->acc_e = e > 0x7fff ? 0x7fff : e;
+	t->acc_e = ht_halve(ht_tile_expected8(t), ticks);
+	t->acc_r = ht_halve(ht_tile_repeats(t), ticks);
 	t->win_n = 0;
 	t->win_r = 0;
-	for (i = 0; i < HT_TILE_PAGES / 64; i++)
+	for (i = 0; i < HT_TILE_CELLS / 64; i++)
 		t->touched[i] = 0;
 }
 
@@ -273,12 +315,16 @@ static __always_inline __u32 ht_page_halvings(__u32 tick, __u32 ticks)
 	return (tick * rate >> 8) - ((tick - ticks) * rate >> 8);
 }
 
-static __always_inline void ht_age_pages(struct ht_detail *d, __u32 tick, __u32 ticks)
+/* As ht_age_nibbles(), one halving of the whole block at a time: fewer paths for the verifier. */
+static __always_inline void ht_age_pages(struct ht_detail *d, __u32 tick, __u32 halvings)
 {
-	__u32 halvings = ht_page_halvings(tick, ticks), i;
+	__u32 n, i;
 
-	for (i = 0; i < HT_TILE_PAGES / 16; i++)
-		d->nib[i] = ht_age_nibbles(d->nib[i], tick, halvings);
+	if (halvings > HT_AGE_MAX)
+		halvings = HT_AGE_MAX;
+	for (n = 0; n < HT_AGE_MAX && n < halvings; n++)
+		for (i = 0; i < HT_TILE_PAGES / 16; i++)
+			d->nib[i] = ht_halve_nibbles(d->nib[i], tick - halvings + 1 + n);
 }
 
 /*
@@ -301,7 +347,7 @@ static __noinline void ht_age_tile(struct ht_ctl *c, struct ht_tile *t, struct h
 	ht_roll_window(t, ticks);
 	d = id ? bpf_map_lookup_elem(&heat_pages, &id) : NULL;
 	if (d)
-		ht_age_pages(d, now, ticks);
+		ht_age_pages(d, now, ht_page_halvings(now, ticks));
 	st->aged++;
 }
 

@@ -18,16 +18,6 @@
  */
 const volatile __u32 ht_generation SEC(".rodata.gen") = 0;
 
-static __always_inline struct ht_tile *ht_find_tile(struct ht_ctl *c, __u64 key)
-{
-	__u64 hash = ht_hash(key);
-	__u32 buckets = c->nr_buckets;
-	struct ht_tile *t;
-
-	t = ht_find_in(HT_HASH_BUCKET(hash, buckets), hash, key);
-	return t ?: ht_find_in(HT_HASH_BUCKET2(hash, buckets), hash, key);
-}
-
 /* tgid 0 has no user memory, and its lowest key would be that of a free tile. */
 static __always_inline bool ht_is_target(__u32 tgid)
 {
@@ -49,7 +39,7 @@ static __noinline struct ht_tile *ht_miss(struct ht_ctl *c, __u64 key, struct ht
 		st->drop[drop < HT_DROP_NR ? drop : 0]++;
 		return NULL;
 	}
-	return ht_find_tile(c, key);
+	return ht_find_slow(c, key);
 }
 
 static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,

@@ -10,18 +10,16 @@
 
 #define HT_WEIGHT_BITS (PERF_SAMPLE_WEIGHT | PERF_SAMPLE_WEIGHT_STRUCT)
 
-
 /*
- * Address, latency and data source as the kernel has them. sample_flags says which are set; the
- * low 32 bits of either weight format hold the latency.
+ * Latency and data source as the kernel has them. sample_flags says which are set; the low 32 bits
+ * of either weight format hold the latency.
  */
-static __always_inline void ht_read_sample(struct ht_sample *s, struct perf_sample_data *data)
+static __always_inline void ht_read_weight(struct ht_sample *s, struct perf_sample_data *data)
 {
 	__u64 flags = 0, weight = 0;
 
 	if (bpf_core_field_exists(data->sample_flags))
 		bpf_core_read(&flags, sizeof(flags), &data->sample_flags);
-	bpf_core_read(&s->addr, sizeof(s->addr), &data->addr);
 	if (flags & HT_WEIGHT_BITS) {
 		bpf_core_read(&weight, sizeof(weight), &data->weight.full);
 		s->lat = (__u32)weight;
@@ -45,21 +43,24 @@ static __always_inline void ht_current_sample(struct ht_sample *s)
 }
 
 /*
- * Overflow of a perf event. The context is a struct bpf_perf_event_data_kern behind the verifier's
- * back; reading it as kernel memory gives weight and data source on every kernel since 6.1, where
- * the kfunc for it came later.
+ * Overflow of a perf event. The context really is a struct bpf_perf_event_data_kern; reading it as
+ * kernel memory gives weight and data source on every kernel since 6.1, where the kfunc for it came
+ * later. Each such read is a call, so software events, which have neither, go without.
  */
 SEC("perf_event")
-int ht_perf(void *ctx)
+int ht_perf(struct bpf_perf_event_data *ctx)
 {
-	struct bpf_perf_event_data_kern *k = ctx;
+	struct bpf_perf_event_data_kern *k = (void *)ctx;
 	struct perf_sample_data *data = NULL;
 	struct ht_sample s = {};
 
 	ht_current_sample(&s);
-	bpf_core_read(&data, sizeof(data), &k->data);
-	if (data)
-		ht_read_sample(&s, data);
+	s.addr = ctx->addr;
+	if (s.source != HT_SRC_PAGE_FAULT) {
+		bpf_core_read(&data, sizeof(data), &k->data);
+		if (data)
+			ht_read_weight(&s, data);
+	}
 	ht_sample(&s);
 	return 0;
 }
@@ -86,7 +87,8 @@ int ht_perf_output(__u64 *ctx)
 	if (st)
 		st->fentry++;
 	ht_current_sample(&s);
-	ht_read_sample(&s, data);
+	bpf_core_read(&s.addr, sizeof(s.addr), &data->addr);
+	ht_read_weight(&s, data);
 	ht_sample(&s);
 	return 0;
 }
@@ -123,7 +125,7 @@ static long ht_damon_tile(__u32 i, void *arg)
 
 /*
  * One region of a DAMON aggregation: each tile it covers gets its access count. DAMON knows
- * regions, not pages, so page bits mean little here and rarely repeat.
+ * regions, not pages: the sampler leaves the page bits alone.
  */
 #define HT_DAMON_MAX_TILES 65536 /* 128 GiB per region */
 SEC("tp/damon/damon_aggregated")
@@ -172,7 +174,7 @@ int ht_inject(struct ht_inject_args *args)
 {
 	struct ht_inject_args a = *args;
 
-	bpf_loop(HT_INJECT_MAX, ht_inject_one, &a, 0);
+	bpf_loop(a.nr < HT_INJECT_MAX ? a.nr : HT_INJECT_MAX, ht_inject_one, &a, 0);
 	return 0;
 }
 

@@ -2,11 +2,11 @@
 /*
  * The heat map, shared by the sampler (BPF, any context including NMI) and the loader (mmap).
  *
- * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile costs 96 bytes: its
- * aged sample count, and one bit per page that tells "sampled in this window". Whether page detail
- * is worth having is a property of the samples: if they repeat on few pages (the repeats exceed
- * what a uniform spread would give), the tile is dispersed and gets a block of 512 four-bit page
- * counters. Uniform, streaming and contiguous memory never pays for page detail.
+ * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile is one cache line: its
+ * aged sample count, and one bit per pair of pages that tells "sampled in this window". Whether page
+ * detail is worth having is a property of the samples: if they repeat on few pages (the repeats
+ * exceed what a uniform spread would give), the tile is dispersed and gets a block of 512 four-bit
+ * page counters. Uniform, streaming and contiguous memory never pays for page detail.
  *
  * All maps are mmap-able arrays, preallocated and direct-indexed, so the sampler never allocates
  * and user space reads without system calls:
@@ -35,19 +35,25 @@
 #define HT_KEY_TGID(key) ((__u32)((key) >> HT_KEY_VA_BITS))
 #define HT_KEY_VA(key) (((key) & ((1ULL << HT_KEY_VA_BITS) - 1)) << HT_TILE_SHIFT)
 
+/* The two pages of a cell are 16 apart, so that neither odd/even nor halved tiles look uniform. */
+#define HT_TILE_CELLS 256
+#define HT_CELL(page) (((page) & 15) | ((page) >> 1 & 0xf0))
+
 struct ht_tile {
 	__u64 key; /* HT_KEY(), 0 = free */
 	__u32 total; /* weight sampled, aged */
 	__u32 tick; /* aging tick up to which this tile has been aged */
 	__u32 detail; /* id in heat_pages, 0 = none, HT_DETAIL_CLAIMED = about to get one */
-	__u16 win_n; /* samples in this window (one aging tick) */
-	__u16 win_r; /* of these, samples that hit a page already sampled in the window */
+	__u16 win_n; /* samples in this window (one aging tick), at most HT_WIN_MAX */
+	__u16 win_r; /* of these, samples that hit a cell already sampled in the window */
 	__u16 acc_r; /* repeats of earlier windows, aged */
-	__u16 acc_e; /* repeats a uniform spread would have given there, aged */
+	__u16 acc_e; /* 1/8 repeats a uniform spread would have given there, aged */
 	__u32 writes; /* sampled stores, aged */
-	__u64 touched[HT_TILE_PAGES / 64]; /* pages sampled in this window */
+	__u64 touched[HT_TILE_CELLS / 64]; /* cells sampled in this window */
 };
+_Static_assert(sizeof(struct ht_tile) == 64, "a tile is a cache line");
 
+#define HT_WIN_MAX 4095 /* enough for any test, and acc_e never overflows */
 #define HT_DETAIL_CLAIMED (~0U)
 
 /* Page p is bits 4 * (p % 16) .. + 3 of word p / 16. */
@@ -87,31 +93,44 @@ struct ht_id_line {
 };
 
 /*
- * Repeats that n samples spread uniformly over 512 pages would give: n - 512 (1 - (1 - 1/512)^n),
- * within 5 % of n^2 / (1024 + 3n/4) up to n = 2048.
+ * Repeats, in 1/8, that n samples spread uniformly over the cells of a tile would give:
+ * n - 256 (1 - (1 - 1/256)^n), within 7 % of n^2 / (512 + 7n/8).
  */
-static inline __u32 ht_uniform_repeats(__u32 n)
+static inline __u32 ht_uniform_repeats8(__u32 n)
 {
-	return n * n / (1024 + (n * 3 >> 2));
+	return n * n * 8 / (512 + (n * 7 >> 3));
+}
+
+/* What a tile without detail has seen of late: repeats, and those of a uniform spread in 1/8. */
+static inline __u32 ht_tile_repeats(const struct ht_tile *t)
+{
+	return t->acc_r + t->win_r;
+}
+
+static inline __u32 ht_tile_expected8(const struct ht_tile *t)
+{
+	return t->acc_e + ht_uniform_repeats8(t->win_n);
+}
+
+/*
+ * Sixteen page counters, halved at a tick. Odd ticks round up and even ones down: rounding down
+ * alone would forget at every tick the pages sampled once a tick, rounding up alone would never
+ * forget a page.
+ */
+static inline __u64 ht_halve_nibbles(__u64 w, __u32 tick)
+{
+	return (w >> 1 & 0x7777777777777777ULL) + (w & 0x1111111111111111ULL * (tick & 1));
 }
 
 #define HT_AGE_MAX 6 /* halvings after which the fullest page counter is empty */
 
-/*
- * Sixteen page counters, halved once for each of so many ticks up to and including tick. Odd ticks
- * round up and even ones down: rounding down alone would forget at every tick the pages sampled
- * once a tick, rounding up alone would never forget a page.
- */
+/* The same for each of so many ticks up to and including tick. */
 static inline __u64 ht_age_nibbles(__u64 w, __u32 tick, __u32 ticks)
 {
-	__u32 i;
-
 	if (ticks >= HT_AGE_MAX)
 		return 0;
-	for (i = 0; i < HT_AGE_MAX - 1; i++)
-		if (i < ticks)
-			w = (w >> 1 & 0x7777777777777777ULL) +
-			    ((tick - ticks + 1 + i) & 1 ? w & 0x1111111111111111ULL : 0);
+	for (; ticks; ticks--)
+		w = ht_halve_nibbles(w, tick - ticks + 1);
 	return w;
 }
 

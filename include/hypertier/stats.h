@@ -38,6 +38,8 @@ struct ht_cpu_stats {
 	__u64 details; /* page-detail blocks taken into use */
 	__u64 no_detail; /* dispersed tiles that found no free block */
 	__u64 aged; /* tiles aged on touch */
+	__u64 page_hits; /* samples counted into a detail block */
+	__u64 page_prior; /* sum of the counts that these pages had: what was predictable */
 	__u64 by_source[HT_SRC_NR]; /* samples seen, by source */
 	__u64 fentry; /* of these, samples seen by the fentry program */
 };

@@ -138,9 +138,9 @@ static inline int env_map_all(struct env *e)
 	e->ranges = env_map(e, "ranges");
 	e->moves = env_map(e, "moves");
 	return e->ctl && e->heat && e->index && e->pages && e->free_tiles && e->free_pages &&
-			       e->inject && e->ranges && e->moves ?
-		       0 :
-		       -ENOMEM;
+			       e->inject && e->ranges && e->moves
+		       ? 0
+		       : -ENOMEM;
 }
 
 /* Opens and sizes; the caller may still change the object before env_load(). */

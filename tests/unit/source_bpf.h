@@ -5,25 +5,33 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs.h"
 #include "object.h"
+#include "workout.h"
 
 #define POLICY "build/policies/range.bpf.o"
 
-/* False, with a line that says why, where BPF cannot be used. */
-FS_UNUSED static bool bpf_setup(struct ht_object *o, const char *fentry_target, bool damon,
-				bool page_fault)
+/*
+ * False, with a line that says why, where BPF cannot be used: not root, or a kernel that refuses
+ * fentry programs. An object that is stale or broken is a failure.
+ */
+FS_UNUSED static bool bpf_setup(struct ht_object *o, enum ht_source_id source,
+				const char *fentry_target)
 {
 	struct ht_object_opts opts = {
+		.source = source,
 		.fentry_target = fentry_target,
-		.load_damon = damon,
-		.load_page_fault = page_fault,
+		.generation = 1,
 	};
+	int err;
 
 	memset(o, 0, sizeof(*o));
 	if (geteuid()) {
@@ -31,15 +39,17 @@ FS_UNUSED static bool bpf_setup(struct ht_object *o, const char *fentry_target, 
 		return false;
 	}
 	ht_heatmap_size(&opts.size, 1ULL << 30);
-	if (ht_object_open(o, POLICY)) {
-		print_message("SKIP: " POLICY " cannot be opened (make policies)\n");
-		return false;
-	}
-	if (ht_object_load(o, &opts)) {
-		print_message("SKIP: " POLICY " cannot be loaded here\n");
+	if (ht_object_open(o, POLICY))
+		fail_msg(POLICY " cannot be opened: make policies");
+	err = ht_object_load(o, &opts);
+	if (err && fentry_target) {
+		print_message("SKIP: this kernel refuses fentry programs\n");
 		ht_object_close(o);
 		return false;
 	}
+	assert_int_equal(err, 0);
+	o->mem.ctl->generation = 1;
+	o->mem.ctl->source = source;
 	return true;
 }
 
@@ -69,6 +79,48 @@ FS_UNUSED static void bpf_add_target(const struct ht_object *o, __u32 tgid)
 
 	if (bpf_map_update_elem(o->map_targets, &tgid, &t, BPF_ANY))
 		abort();
+}
+
+/* A process that accesses a buffer (mapped by us, so that we know where it is) until killed. */
+struct busy {
+	pid_t pid;
+	struct ht_workout w;
+};
+
+FS_UNUSED static void busy_start(struct busy *b, size_t size)
+{
+	if (ht_workout_open(&b->w, size))
+		abort();
+	b->pid = fork();
+	if (b->pid)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		ht_workout_run(&b->w, 1000);
+}
+
+FS_UNUSED static void busy_stop(struct busy *b)
+{
+	kill(b->pid, SIGKILL);
+	waitpid(b->pid, NULL, 0);
+	ht_workout_close(&b->w);
+}
+
+/* Heat of a process within a buffer, as of now. */
+FS_UNUSED static uint64_t bpf_heat(struct ht_heatmap *hm, pid_t tgid, const struct ht_workout *w)
+{
+	uint64_t sum = 0, va;
+	size_t i;
+
+	if (ht_heatmap_collect(hm))
+		abort();
+	for (i = 0; i < hm->nr_live; i++) {
+		va = HT_KEY_VA(hm->live[i].key);
+		if (HT_KEY_TGID(hm->live[i].key) == (uint32_t)tgid &&
+		    va + HT_TILE_SIZE > (uintptr_t)w->buf && va < (uintptr_t)w->buf + w->size)
+			sum += hm->live[i].heat;
+	}
+	return sum;
 }
 
 #endif

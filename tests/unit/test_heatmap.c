@@ -100,7 +100,7 @@ static void test_size(void **state)
 
 static void test_size_fits_together(void **state)
 {
-	const uint64_t bytes[] = { 0,	1,	 2 * MIB, 100 * MIB,  3 * GIB,
+	const uint64_t bytes[] = { 0,	1,	 2 * MIB,  100 * MIB, 3 * GIB,
 				   TIB, 8 * TIB, 64 * TIB, UINT64_MAX };
 	struct ht_heatmap_size s;
 
@@ -289,6 +289,63 @@ static void test_recent(void **state)
 	finish(m);
 }
 
+/* ---- rates ---- */
+
+static void check_rates(struct tu_map *m, const float *before, size_t nr)
+{
+	double recent = 0, sum = 0, fair;
+
+	for (size_t i = 0; i < nr; i++)
+		recent += m->hm.live[i].recent;
+	fair = recent / nr;
+	for (size_t i = 0; i < nr; i++) {
+		const struct ht_live *l = &m->hm.live[i];
+		double old = before ? before[i] : 0;
+
+		sum += l->rate;
+		assert_true(isfinite(l->rate) && l->rate >= 0);
+		/* Bursts are capped. */
+		assert_true(l->rate <= 3 * old + 2 * fair + 2.01);
+		if (!l->recent)
+			assert_true(l->rate <= old);
+	}
+	assert_true(fabs(sum - m->hm.rate_total) <= 1e-3 * sum + 1e-3);
+}
+
+static void test_rates(void **state)
+{
+	struct tu_map *m = start(2000);
+	float before[1000];
+	double steady;
+
+	for (int e = 0; e < 60; e++) {
+		/* Ageing does not touch the rates: they have a pace of their own. */
+		m->mem.ctl->tick += e % 3 == 0;
+		for (unsigned int i = 0; i < 1000; i++)
+			tu_sample_w(m, TGID, tile_va(i), i == 500 && e == 40 ? 5000 : 4);
+		collect(m);
+		check_rates(m, e ? before : NULL, 1000);
+		for (unsigned int i = 0; i < 1000; i++)
+			before[i] = m->hm.live[i].rate;
+		/* A burst is some epochs' worth of what the others get, not a thousand. */
+		assert_true(before[500] <= 5 * before[1] + 10);
+	}
+	steady = before[1];
+	assert_true(before[999] == before[1]);
+	/* Idle tiles are forgotten by the volume of samples, not by time. */
+	for (int e = 0; e < 20; e++)
+		collect(m);
+	assert_true(fabs(m->hm.live[1].rate - steady) < 1e-3);
+	for (int e = 0; e < 20; e++) {
+		for (unsigned int i = 0; i < 500; i++)
+			tu_sample_w(m, TGID, tile_va(i), 8);
+		collect(m);
+	}
+	assert_true(m->hm.live[999].rate < steady / 100);
+	assert_true(m->hm.live[1].rate > steady * 1.5);
+	finish(m);
+}
+
 /* ---- duplicates ---- */
 
 /* A second tile for the key, as two CPUs make it; linked says whether its slot got in, too. */
@@ -307,25 +364,23 @@ static void test_duplicates_fold(void **state)
 	uint64_t key = HT_KEY(TGID, VA);
 
 	for (int linked = 0; linked < 2; linked++) {
-		for (int order = 0; order < 2; order++) {
+		for (int first = 0; first < 2; first++) {
 			struct tu_map *m = start(100);
-			uint32_t a, found;
+			uint32_t found;
 
-			if (order)
-				a = make_duplicate(m, key, 7, linked);
 			tu_sample(m, TGID, tile_va(1));
-			if (!order || !linked)
-				assert_int_not_equal(tu_new_tile(m, key), 0);
+			if (first)
+				make_duplicate(m, key, 7, linked);
+			assert_int_not_equal(tu_new_tile(m, key), 0);
+			if (!first)
+				make_duplicate(m, key, 7, linked);
 			tu_sample_w(m, TGID, VA, 20);
-			if (!order)
-				a = make_duplicate(m, key, 7, linked);
-			(void)a;
 			found = tu_find(m, TGID, VA);
 			collect(m);
 			assert_int_equal(m->hm.nr_live, 2);
 			assert_int_equal(heat_of(m, TGID, VA), 27);
 			assert_int_equal(tu_live(m, TGID, VA)->id, found);
-			assert_int_equal(m->hm.stats.merged, linked && order ? 0 : 1);
+			assert_int_equal(m->hm.stats.merged, 1);
 			collect(m);
 			check_books(m);
 			assert_int_equal(ht_heatmap_free_tiles(&m->hm), 98);
@@ -684,7 +739,8 @@ static void test_noise_everywhere(void **state)
 								   .total = tu_rnd(&rnd) };
 				break;
 			case 1:
-				m->mem.bucket[i % m->mem.nr_buckets].slot[i % HT_WAYS] = tu_rnd(&rnd);
+				m->mem.bucket[i % m->mem.nr_buckets].slot[i % HT_WAYS] =
+					tu_rnd(&rnd);
 				break;
 			case 2:
 				m->mem.free_tiles[i / 16].id[i % 16] = tu_below(&rnd, 130);
@@ -730,8 +786,7 @@ static void test_random_life(void **state)
 		} else if (what == 4 && m->hm.nr_live) {
 			collect(m);
 			if (m->hm.nr_live)
-				ht_heatmap_drop_detail(&m->hm,
-						       m->hm.live[i % m->hm.nr_live].id);
+				ht_heatmap_drop_detail(&m->hm, m->hm.live[i % m->hm.nr_live].id);
 		} else if (what < 12) {
 			for (int k = 0; k < 60; k++)
 				tu_sample(m, TGID + i % 4,
@@ -766,6 +821,7 @@ int main(void)
 		cmocka_unit_test(test_ageing_on_read),
 		cmocka_unit_test(test_far_ticks),
 		cmocka_unit_test(test_recent),
+		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_duplicates_fold),
 		cmocka_unit_test(test_duplicates_of_different_age),
 		cmocka_unit_test(test_release_range),

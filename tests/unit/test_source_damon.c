@@ -77,7 +77,7 @@ static int setup(void **state)
 		abort();
 	ht_journal_allow(f->journal, f->dir);
 	f->bpf = !ht_tracepoint_id(&ht_host_roots, "damon/damon_aggregated", &id) &&
-		 bpf_setup(&f->obj, NULL, true, false);
+		 bpf_setup(&f->obj, HT_SRC_DAMON, NULL);
 	*state = f;
 	return 0;
 }
@@ -304,6 +304,64 @@ static void test_this_kernel(void **state)
 	}
 }
 
+static void epochs(struct fixture *f, struct ht_source *src, double seconds)
+{
+	double end = ht_workout_now() + seconds;
+
+	do {
+		assert_int_equal(ht_source_epoch(src, &f->targets), 0);
+		usleep(100000);
+	} while (ht_workout_now() < end);
+}
+
+/*
+ * A real kdamond, where nobody minds (the lab): two processes, one of which joins later. Each one's
+ * heat must be where its own buffer is, though both have the same addresses mapped.
+ */
+static void test_real_kdamond(void **state)
+{
+	struct fixture *f = *state;
+	struct ht_heatmap heat;
+	struct ht_source *src;
+	struct busy one, two;
+	uint64_t before;
+	char why[512];
+
+	f->opts.roots = NULL;
+	if (!f->bpf || !getenv("HT_LAB") ||
+	    ht_source_choose(HT_SRC_DAMON, &f->opts, why, sizeof(why)) < 0)
+		skip();
+	assert_int_equal(ht_heatmap_init(&heat, &f->obj.mem), 0);
+	f->obj.mem.ctl->enabled = 1;
+	busy_start(&one, 32 << 20);
+	busy_start(&two, 48 << 20);
+	bpf_add_target(&f->obj, one.pid);
+	bpf_add_target(&f->obj, two.pid);
+	src = open_ok(f);
+	print_message("%s\n", ht_source_detail(src));
+	set_targets(f, 1, &one.pid);
+	epochs(f, src, 3);
+	assert_true(bpf_heat(&heat, one.pid, &one.w) > 0);
+	assert_int_equal(bpf_heat(&heat, two.pid, &two.w), 0);
+	set_targets(f, 2, (pid_t[]){ one.pid, two.pid });
+	epochs(f, src, 8);
+	assert_true(bpf_heat(&heat, two.pid, &two.w) > 0);
+	/* The first one goes; the second one's reports are still its own. */
+	busy_stop(&one);
+	set_targets(f, 1, &two.pid);
+	epochs(f, src, 6);
+	before = bpf_heat(&heat, two.pid, &two.w);
+	epochs(f, src, 2);
+	print_message("heat of the second: %lu, then %lu\n", (unsigned long)before,
+		      (unsigned long)bpf_heat(&heat, two.pid, &two.w));
+	assert_true(bpf_heat(&heat, two.pid, &two.w) > before);
+	ht_source_close(src);
+	assert_int_equal(system("test $(cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds) = 0"),
+			 0);
+	busy_stop(&two);
+	ht_heatmap_free(&heat);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +371,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_others_are_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_without_vaddr, setup, teardown),
 		cmocka_unit_test(test_this_kernel),
+		cmocka_unit_test_setup_teardown(test_real_kdamond, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

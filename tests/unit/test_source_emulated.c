@@ -57,7 +57,7 @@ static int setup(void **state)
 	make_ring(f);
 	f->opts.ring = f->path;
 	f->opts.roots = &ht_host_roots;
-	f->bpf = bpf_setup(&f->obj, NULL, false, false);
+	f->bpf = bpf_setup(&f->obj, HT_SRC_EMULATED, NULL);
 	if (f->bpf) {
 		if (ht_heatmap_init(&f->heat, &f->obj.mem))
 			abort();

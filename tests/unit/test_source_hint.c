@@ -12,6 +12,7 @@
 
 #include "source.h"
 #include "source_bpf.h"
+#include "targets.h"
 #include "tracepoint.h"
 #include "workout.h"
 
@@ -62,7 +63,7 @@ static int setup(void **state)
 	if (ht_journal_open(&f->journal, f->run, &recovered))
 		abort();
 	ht_journal_allow(f->journal, f->dir);
-	f->bpf = bpf_setup(&f->obj, NULL, false, true);
+	f->bpf = bpf_setup(&f->obj, HT_SRC_HINT_FAULT, NULL);
 	*state = f;
 	return 0;
 }
@@ -206,7 +207,6 @@ static void test_tracepoint_for_real(void **state)
 		skip();
 	assert_int_equal(ht_heatmap_init(&heat, &f->obj.mem), 0);
 	f->obj.mem.ctl->enabled = 1;
-	f->obj.mem.ctl->source = HT_SRC_HINT_FAULT;
 	bpf_add_target(&f->obj, getpid());
 	assert_int_equal(ht_workout_open(&w, PAGES * 4096), 0);
 	assert_int_equal(ht_source_open(&src, HT_SRC_HINT_FAULT, &f->opts, &f->obj.src, f->journal),
@@ -229,6 +229,48 @@ static void test_tracepoint_for_real(void **state)
 	ht_heatmap_free(&heat);
 }
 
+/* The running kernel's NUMA balancing, where nobody minds (the lab). */
+static void test_real_hint_faults(void **state)
+{
+	struct fixture *f = *state;
+	struct ht_targets targets = {};
+	struct ht_source_stats st;
+	struct ht_heatmap heat;
+	struct ht_source *src;
+	struct ht_cpu_stats cpu;
+	struct busy b;
+	uint64_t mode, now;
+	char cmd[64];
+
+	f->opts.roots = NULL;
+	if (!f->bpf || !getenv("HT_LAB"))
+		skip();
+	assert_int_equal(ht_read_u64(&mode, "/proc/sys/kernel/numa_balancing"), 0);
+	assert_int_equal(ht_heatmap_init(&heat, &f->obj.mem), 0);
+	f->obj.mem.ctl->enabled = 1;
+	busy_start(&b, 64 << 20);
+	snprintf(cmd, sizeof(cmd), "migratepages %d 0 1", b.pid);
+	assert_int_equal(system(cmd), 0); /* to the slow node */
+	bpf_add_target(&f->obj, b.pid);
+	assert_int_equal(ht_source_open(&src, HT_SRC_HINT_FAULT, &f->opts, &f->obj.src, f->journal),
+			 0);
+	print_message("%s\n", ht_source_detail(src));
+	sleep(4);
+	assert_int_equal(ht_source_epoch(src, &targets), 0);
+	assert_int_equal(ht_source_stats(src, &st), 0);
+	bpf_stats(&f->obj, &cpu);
+	print_message("%lu counted of %lu hint faults\n", (unsigned long)cpu.counted,
+		      (unsigned long)st.due);
+	assert_true(st.due > 1000);
+	assert_true(cpu.seen >= st.due / 10 * 9);
+	assert_true(bpf_heat(&heat, b.pid, &b.w) > 1000);
+	ht_source_close(src);
+	assert_int_equal(ht_read_u64(&now, "/proc/sys/kernel/numa_balancing"), 0);
+	assert_int_equal(now, mode);
+	busy_stop(&b);
+	ht_heatmap_free(&heat);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +280,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reasons, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tracepoint_for_real, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_real_hint_faults, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

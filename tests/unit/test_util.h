@@ -163,20 +163,29 @@ TU_UNUSED static uint32_t *tu_slot(const struct tu_map *m, uint64_t key)
 	return NULL;
 }
 
+TU_UNUSED static int tu_ways_used(const struct ht_bucket *b)
+{
+	int used = 0;
+
+	for (int i = 0; i < HT_WAYS; i++)
+		used += b->slot[i] != 0;
+	return used;
+}
+
+/* The second choice of bucket is for first ones that are rather full. */
 TU_UNUSED static uint32_t *tu_empty_slot(const struct tu_map *m, uint64_t key)
 {
 	uint64_t h = ht_hash(key);
-	uint32_t b[2] = { HT_HASH_BUCKET(h, m->mem.nr_buckets),
-			  HT_HASH_BUCKET2(h, m->mem.nr_buckets) };
+	struct ht_bucket *a = &m->mem.bucket[HT_HASH_BUCKET(h, m->mem.nr_buckets)];
+	struct ht_bucket *b = &m->mem.bucket[HT_HASH_BUCKET2(h, m->mem.nr_buckets)];
 
-	for (int c = 0; c < 2; c++) {
-		for (int i = 0; i < HT_WAYS; i++) {
-			uint32_t *slot =
-				&m->mem.bucket[b[c]].slot[(HT_HASH_WAY(h) + i) & (HT_WAYS - 1)];
+	if (tu_ways_used(a) > HT_WAYS * 3 / 4 && tu_ways_used(b) < tu_ways_used(a))
+		a = b;
+	for (int i = 0; i < HT_WAYS; i++) {
+		uint32_t *slot = &a->slot[(HT_HASH_WAY(h) + i) & (HT_WAYS - 1)];
 
-			if (!*slot)
-				return slot;
-		}
+		if (!*slot)
+			return slot;
 	}
 	return NULL;
 }
@@ -217,7 +226,7 @@ TU_UNUSED static void tu_give_detail(struct tu_map *m, struct ht_tile *t)
 	if (!id || id >= m->mem.nr_details)
 		return;
 	for (unsigned int p = 0; p < HT_TILE_PAGES; p++)
-		if (t->touched[p / 64] >> (p % 64) & 1)
+		if (t->touched[HT_CELL(p) / 64] >> (HT_CELL(p) % 64) & 1)
 			m->mem.detail[id].nib[p / 16] |= 1ULL << (p % 16 * 4);
 	t->win_n = t->win_r = t->acc_r = t->acc_e = 0;
 	t->detail = id;
@@ -225,8 +234,8 @@ TU_UNUSED static void tu_give_detail(struct tu_map *m, struct ht_tile *t)
 
 TU_UNUSED static void tu_test_dispersion(struct tu_map *m, struct ht_tile *t)
 {
-	double expect = t->acc_e + ht_uniform_repeats(t->win_n);
-	double excess = t->acc_r + t->win_r - expect - 3;
+	double expect = ht_tile_expected8(t) / 8.0;
+	double excess = ht_tile_repeats(t) - expect - 3;
 
 	if (excess > 0 && excess > 4 * sqrt(expect))
 		tu_give_detail(m, t);
@@ -235,17 +244,18 @@ TU_UNUSED static void tu_test_dispersion(struct tu_map *m, struct ht_tile *t)
 TU_UNUSED static void tu_age(struct tu_map *m, struct ht_tile *t)
 {
 	uint32_t now = m->mem.ctl->tick, ticks = now - t->tick;
-	struct ht_detail *d = t->detail ? &m->mem.detail[t->detail] : NULL;
+	struct ht_detail *d =
+		t->detail && t->detail < m->mem.nr_details ? &m->mem.detail[t->detail] : NULL;
 
 	if (!ticks)
 		return;
 	t->tick = now;
 	t->total = ticks < 32 ? t->total >> ticks : 0;
 	t->writes = ticks < 32 ? t->writes >> ticks : 0;
-	if (!d)
+	if (!t->detail)
 		tu_test_dispersion(m, t);
-	t->acc_r = ticks < 32 ? (t->acc_r + t->win_r) >> ticks : 0;
-	t->acc_e = ticks < 32 ? (t->acc_e + ht_uniform_repeats(t->win_n)) >> ticks : 0;
+	t->acc_e = ticks < 32 ? ht_tile_expected8(t) >> ticks : 0;
+	t->acc_r = ticks < 32 ? ht_tile_repeats(t) >> ticks : 0;
 	t->win_n = t->win_r = 0;
 	memset(t->touched, 0, sizeof(t->touched));
 	for (int i = 0; d && i < HT_TILE_PAGES / 16; i++)
@@ -254,19 +264,22 @@ TU_UNUSED static void tu_age(struct tu_map *m, struct ht_tile *t)
 
 TU_UNUSED static void tu_count_page(struct tu_map *m, struct ht_tile *t, unsigned int page)
 {
-	uint64_t bit = 1ULL << (page % 64), *word;
+	unsigned int cell = HT_CELL(page);
+	__u64 bit = 1ULL << (cell % 64), *word;
 
+	if (t->detail >= m->mem.nr_details)
+		return;
 	if (t->detail) {
 		word = &m->mem.detail[t->detail].nib[page / 16];
 		if ((*word >> (page % 16 * 4) & 15) < HT_PAGE_MAX)
 			*word += 1ULL << (page % 16 * 4);
 		return;
 	}
-	if (t->win_n >= 0x3fff)
+	if (t->win_n >= HT_WIN_MAX)
 		return;
 	t->win_n++;
-	t->win_r += !!(t->touched[page / 64] & bit);
-	t->touched[page / 64] |= bit;
+	t->win_r += !!(t->touched[cell / 64] & bit);
+	t->touched[cell / 64] |= bit;
 	if (t->win_n % 8 == 0)
 		tu_test_dispersion(m, t);
 }
@@ -360,7 +373,8 @@ TU_UNUSED static void tu_add_spots(struct ht_space *s, uint64_t va, size_t nr, i
 }
 
 /* Heat that the heat map knows nothing of: a tile counter, without samples of pages. */
-TU_UNUSED static void tu_heat(struct tu_map *m, const struct ht_space *s, size_t spot, uint32_t heat)
+TU_UNUSED static void tu_heat(struct tu_map *m, const struct ht_space *s, size_t spot,
+			      uint32_t heat)
 {
 	uint32_t id;
 
@@ -370,11 +384,26 @@ TU_UNUSED static void tu_heat(struct tu_map *m, const struct ht_space *s, size_t
 	assert_int_not_equal(id, 0);
 }
 
+/*
+ * Joins spots with the heat map, but takes the tiles' totals for heat: what is put in comes out,
+ * where rates follow by and by.
+ */
 TU_UNUSED static void tu_join(struct tu_map *m, struct ht_space *const *space, size_t nr)
 {
 	assert_int_equal(ht_heatmap_collect(&m->hm), 0);
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr; i++) {
+		size_t first, live = ht_heatmap_of(&m->hm, space[i]->tgid, &first), k = first;
+
 		ht_space_join(space[i], &m->hm);
+		for (size_t s = 0; s < space[i]->nr; s++) {
+			struct ht_spot *sp = &space[i]->spot[s];
+
+			for (; k < first + live && HT_KEY_VA(m->hm.live[k].key) < sp->va; k++)
+				;
+			if (sp->tile && k < first + live)
+				sp->heat = m->hm.live[k].heat;
+		}
+	}
 }
 
 /* ---- the rest ---- */

@@ -56,7 +56,8 @@ static uint32_t flags_at(const struct ht_vmas *vmas, const void *p)
 static void test_own(void **state)
 {
 	struct env *e = *state;
-	int fd, on_stack;
+	bool stack = false;
+	int fd, local;
 	char *anon, *shared, *file;
 
 	anon = mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -71,7 +72,12 @@ static void test_own(void **state)
 	assert_int_equal(flags_at(&e->vmas, anon + (1 << 20) - 1), HT_VMA_ANON);
 	assert_int_equal(flags_at(&e->vmas, shared), HT_VMA_FILE | HT_VMA_SHARED);
 	assert_int_equal(flags_at(&e->vmas, file), HT_VMA_FILE);
-	assert_int_equal(flags_at(&e->vmas, &on_stack), HT_VMA_ANON | HT_VMA_STACK);
+	/* Of the threads' stacks only the first one's has a name, and is not ours under valgrind.
+	 */
+	assert_int_equal(flags_at(&e->vmas, &local) & HT_VMA_ANON, HT_VMA_ANON);
+	for (size_t i = 0; i < e->vmas.nr; i++)
+		stack |= e->vmas.vma[i].flags == (HT_VMA_ANON | HT_VMA_STACK);
+	assert_true(stack);
 	assert_int_equal(flags_at(&e->vmas, malloc) & HT_VMA_FILE, HT_VMA_FILE);
 	assert_null(ht_vmas_find(&e->vmas, UINT64_MAX));
 	assert_ptr_equal(ht_vmas_find(&e->vmas, 0), e->vmas.vma);

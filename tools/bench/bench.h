@@ -30,6 +30,15 @@ static inline uint64_t bench_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+/* Time this thread ran: what others take of the CPU does not count. */
+static inline uint64_t bench_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
 /* Progress: one line on stderr, rewritten in place on a terminal. */
 __attribute__((format(printf, 1, 2))) static inline void bench_progress(const char *fmt, ...)
 {
@@ -151,8 +160,8 @@ static inline int bench_json_write(struct json_object *o, const char *path)
 {
 	int err = bench_mkdirs(path);
 
-	if (!err && json_object_to_file_ext(path, o,
-					    JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED))
+	if (!err &&
+	    json_object_to_file_ext(path, o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED))
 		err = -EIO;
 	if (err)
 		fprintf(stderr, "cannot write %s: %s\n", path, strerror(-err));

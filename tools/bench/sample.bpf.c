@@ -8,6 +8,11 @@
 
 HT_MMAP_ARRAY(addrs, __u64, 1024); /* sized by the benchmark */
 
+struct line {
+	__u64 n[8];
+};
+HT_MMAP_ARRAY(lines, struct line, 1024); /* one per 2 MiB */
+
 struct page_key {
 	__u64 page;
 	__u64 tgid;
@@ -62,6 +67,24 @@ static long bench_tile_one(__u32 i, void *arg)
 	s.weight = 1;
 	s.node = ~0U;
 	ht_sample(&s);
+	return 0;
+}
+
+/* The floor: the tile's number is known, and one word of its line is all there is to write. */
+static long bench_line_one(__u32 i, void *arg)
+{
+	struct bench_args *a = arg;
+	__u32 k = a->first + i;
+	__u64 *addr = bpf_map_lookup_elem(&addrs, &k);
+	struct line *l;
+
+	if (!addr)
+		return 1;
+	k = (*addr - BENCH_BASE) >> HT_TILE_SHIFT;
+	l = bpf_map_lookup_elem(&lines, &k);
+	if (!l)
+		return 1;
+	l->n[*addr >> HT_PAGE_SHIFT & 7]++;
 	return 0;
 }
 
@@ -139,6 +162,7 @@ static long bench_fill_one(__u32 i, void *arg)
 
 BENCH(empty)
 BENCH(tile)
+BENCH(line)
 BENCH(flat)
 BENCH(lru)
 BENCH(ring)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
  * The program body alone: the same pregenerated addresses through the sampler and its rivals, an
- * empty loop over them subtracted. Rounds are interleaved, so that a noisy neighbour hits all alike;
- * the sampler runs twice a round, and the difference of the two is the noise.
+ * empty loop over them subtracted. Rounds are interleaved, so that a noisy neighbour hits all
+ * alike; the sampler runs twice a round, and the difference of the two is the noise.
  */
 #ifndef HT_SAMPLE_BODY_H
 #define HT_SAMPLE_BODY_H
@@ -16,13 +16,26 @@
 #define BODY_SLICES 6
 #define BODY_ADDRS (BODY_SLICE * BODY_SLICES)
 #define BODY_ROUNDS 12
+#define BODY_WARM (BODY_SLICE / 8)
 #define BODY_CHUNK 65536 /* samples between two drains of the ring */
 #define BODY_BASE 0x7e0000000000ULL
 
-enum body_way { BODY_EMPTY, BODY_TILE, BODY_TILE_AGAIN, BODY_FLAT, BODY_LRU, BODY_RING, BODY_NR };
+enum body_way {
+	BODY_EMPTY,
+	BODY_TILE,
+	BODY_LINE, /* one cache line per 2 MiB touched, nothing else: the floor of any such map */
+	BODY_FLAT,
+	BODY_TILE_AGAIN,
+	BODY_LRU,
+	BODY_RING,
+	BODY_NR,
+};
 
-static const char *const body_prog[BODY_NR] = { "bench_empty", "bench_tile", "bench_tile",
-						"bench_flat", "bench_lru",  "bench_ring" };
+static const char *const body_prog[BODY_NR] = {
+	[BODY_EMPTY] = "bench_empty",	  [BODY_TILE] = "bench_tile", [BODY_LINE] = "bench_line",
+	[BODY_FLAT] = "bench_flat",	  [BODY_LRU] = "bench_lru",   [BODY_RING] = "bench_ring",
+	[BODY_TILE_AGAIN] = "bench_tile",
+};
 
 struct body_case {
 	uint32_t gib;
@@ -47,6 +60,7 @@ struct body {
 	struct page_table table; /* the ring's consumer counts here */
 	int fd[BODY_NR];
 	uint32_t tgid;
+	uint64_t fed; /* samples given to the sampler */
 };
 
 /*
@@ -112,13 +126,13 @@ static void body_fill_addrs(struct body *b, const struct body_case *c)
 
 	zipf_init(&z, 1ULL << bits, 0.99);
 	for (i = 0; i < BODY_ADDRS; i++) {
-		page = c->zipf ? body_scatter(zipf_draw(&z, &seed), bits) :
-				 bench_rand(&seed) >> (64 - bits);
+		page = c->zipf ? body_scatter(zipf_draw(&z, &seed), bits)
+			       : bench_rand(&seed) >> (64 - bits);
 		b->addr[i] = BODY_BASE + (page << HT_PAGE_SHIFT) + (bench_rand(&seed) & 0xff8);
 	}
 }
 
-static int body_consume(void *arg, void *data, size_t len)
+static int body_consume(void *arg, void *data, __attribute__((unused)) size_t len)
 {
 	const struct {
 		uint64_t page, tgid;
@@ -144,6 +158,7 @@ static int body_open(struct body *b, const struct body_case *c)
 	if (err)
 		return err;
 	err = env_set_size(&b->env, "addrs", BODY_ADDRS) ?:
+	      env_set_size(&b->env, "lines", c->gib << 9) ?:
 	      env_set_size(&b->env, "flat", pages) ?: env_set_size(&b->env, "lru", pages);
 	if (err)
 		return err;
@@ -170,23 +185,44 @@ static void body_close(struct body *b)
 	env_close(&b->env);
 }
 
-/* One slice one way: nanoseconds per sample, negative on error. */
-static double body_slice(struct body *b, enum body_way way, uint32_t slice)
+/* Samples [first, first + nr) one way. */
+static int body_feed(struct body *b, enum body_way way, uint32_t first, uint32_t nr)
 {
-	uint32_t chunk = way == BODY_RING ? BODY_CHUNK : BODY_SLICE, done;
+	uint32_t chunk = way == BODY_RING ? BODY_CHUNK : nr, done;
 	struct body_args a = { .tgid = b->tgid };
-	uint64_t start = bench_ns();
 	int ret;
 
-	for (done = 0; done < BODY_SLICE; done += chunk) {
-		a.first = slice * BODY_SLICE + done;
+	for (done = 0; done < nr; done += chunk) {
+		a.first = first + done;
 		a.nr = chunk;
 		if (env_run_fd(b->fd[way], &a, sizeof(a), &ret) || ret != (int)chunk)
-			return -1;
+			return -EIO;
 		if (way == BODY_RING && ring_buffer__consume(b->rb) != (int)chunk)
-			return -1;
+			return -EIO;
 	}
-	return (double)(bench_ns() - start) / BODY_SLICE;
+	if (way == BODY_TILE || way == BODY_TILE_AGAIN)
+		b->fed += nr;
+	return 0;
+}
+
+/*
+ * One slice one way: nanoseconds per sample, negative on error. A part of the slice goes first,
+ * untimed: the way before left its own data in the caches.
+ */
+static double body_slice(struct body *b, enum body_way way, uint32_t slice)
+{
+	uint32_t first = slice * BODY_SLICE;
+	uint64_t start;
+
+	b->env.ctl->tick++;
+	if (body_feed(b, way, first, BODY_WARM))
+		return -1;
+	/* Another tick, or the same addresses would repeat within one. */
+	b->env.ctl->tick++;
+	start = bench_cpu_ns();
+	if (body_feed(b, way, first, BODY_SLICE))
+		return -1;
+	return (double)(bench_cpu_ns() - start) / BODY_SLICE;
 }
 
 /* Memory a map takes in the kernel. */
@@ -229,18 +265,18 @@ static void body_memory(struct body *b, const struct body_case *c, struct body_r
 }
 
 /* Every sample must have been counted, or the figures are for something else. */
-static int body_check(struct body *b, uint64_t samples)
+static int body_check(struct body *b)
 {
 	struct ht_cpu_stats st;
 	int err = env_stats(&b->env, &st);
 
 	if (err)
 		return err;
-	if (st.seen == samples && st.counted == samples)
+	if (st.seen == b->fed && st.counted == b->fed)
 		return 0;
 	fprintf(stderr, "the sampler saw %llu and counted %llu of %llu samples\n",
 		(unsigned long long)st.seen, (unsigned long long)st.counted,
-		(unsigned long long)samples);
+		(unsigned long long)b->fed);
 	return -EPROTO;
 }
 
@@ -264,7 +300,6 @@ static int body_fill_tables(struct body *b, const struct body_case *c)
 static int body_rounds(struct body *b, struct body_result *r)
 {
 	double v[BODY_NR][BODY_ROUNDS], diff[BODY_ROUNDS], ns;
-	uint64_t samples = 0;
 	int round, k;
 
 	/* Negative rounds warm up. */
@@ -274,12 +309,9 @@ static int body_rounds(struct body *b, struct body_result *r)
 					(round + BODY_SLICES) % BODY_SLICES);
 			if (ns < 0)
 				return -EIO;
-			/* The second run has the same addresses: another tick, or they repeat. */
-			b->env.ctl->tick++;
 			if (round >= 0)
 				v[(k + round + BODY_SLICES) % BODY_NR][round] = ns;
 		}
-		samples += 2 * BODY_SLICE;
 	}
 	for (round = 0; round < BODY_ROUNDS; round++)
 		diff[round] = fabs(v[BODY_TILE][round] - v[BODY_TILE_AGAIN][round]);
@@ -291,7 +323,7 @@ static int body_rounds(struct body *b, struct body_result *r)
 	r->empty_ns = r->ns[BODY_EMPTY];
 	for (k = 0; k < BODY_NR; k++)
 		r->ns[k] -= r->empty_ns;
-	return body_check(b, samples);
+	return body_check(b);
 }
 
 static int body_run(const struct body_case *c, struct body_result *r)

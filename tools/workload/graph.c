@@ -163,7 +163,7 @@ static bool run(struct graph *g)
 	for (uint64_t r = 0; whole && (g->w.seconds || r < g->rounds); r++) {
 		g->root = target(g, &rng);
 		if (r)
-			wl_phase(&g->w, r);
+			wl_phase(&g->w, r, g->edges_done);
 		whole = g->algo == BFS ? bfs(g) : pagerank(g);
 	}
 	wl_stop(&g->w, g->edges_done);
@@ -210,7 +210,7 @@ enum { OPT_ALGO = WL_OPT_OWN, OPT_ROUNDS, OPT_DEGREE };
 
 static const struct argp_option options[] = {
 	{ "algo", OPT_ALGO, "bfs|pagerank", 0, "what to compute (bfs)", 0 },
-	{ "rounds", 'n', "N", 0, "searches from random roots, or iterations (3)", 0 },
+	{ "rounds", 'n', "N", 0, "searches from random roots, or iterations (1)", 0 },
 	{ "degree", OPT_DEGREE, "N", 0, "mean out-degree at least (16)", 0 },
 	{ 0 }
 };
@@ -250,7 +250,7 @@ static const struct argp argp = {
 int main(int argc, char **argv)
 {
 	static struct graph g = { .w = { .name = "graph", .size_mib = 700 },
-				  .rounds = 3,
+				  .rounds = 1,
 				  .degree = 16 };
 	bool whole;
 

@@ -277,7 +277,7 @@ static void *work(void *arg)
 			continue;
 		shift++;
 		if (!k->id)
-			wl_phase(&g->w, shift);
+			wl_phase(&g->w, shift, k->done * g->w.threads);
 	}
 	k->sum = k->done;
 	return NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
  * Training a linear model by stochastic gradient descent on sparse data, as in click prediction:
- * the samples are most of the memory and are streamed once per epoch, while the weights are
+ * the samples are most of the memory and are streamed, epoch after epoch, while the weights are
  * gathered and updated at random, a few of them all the time, as features follow a power law.
  * Weights come last in memory, behind the samples that filled the fast node.
  *
@@ -25,7 +25,7 @@ struct sample {
 
 struct sgd {
 	struct wl w;
-	uint64_t epochs, weights_mib, nr_samples, done;
+	uint64_t steps, weights_mib, nr_samples, done;
 	uint32_t nr_weights;
 	struct sample *sample;
 	int32_t *weight;
@@ -83,33 +83,32 @@ static double train(struct sgd *s, const struct sample *a)
 	return (double)err / ONE * ((double)err / ONE);
 }
 
+/* A pass over the samples, a phase of its own; returns false when it is the last. */
 static bool epoch(struct sgd *s)
 {
-	s->error = 0;
-	for (uint64_t i = 0; i < s->nr_samples; i++) {
-		s->error += train(s, &s->sample[i]);
+	double error = 0;
+	uint64_t i;
+
+	for (i = 0; i < s->nr_samples && (s->w.seconds || s->done < s->steps); i++) {
+		error += train(s, &s->sample[i]);
 		s->done++;
 		if (i % 1024 == 0 && !wl_tick(&s->w, s->done))
-			return false;
+			break;
 	}
-	s->error /= s->nr_samples;
-	return true;
+	if (i)
+		s->error = error / i;
+	return i == s->nr_samples;
 }
 
 static void run(struct sgd *s)
 {
-	bool whole = true;
-
 	wl_start(&s->w);
-	for (uint64_t e = 0; whole && (s->w.seconds || e < s->epochs); e++) {
-		if (e)
-			wl_phase(&s->w, e);
-		whole = epoch(s);
-		if (!e)
-			s->first_error = s->error;
+	for (unsigned int e = 1; epoch(s); e++) {
+		s->first_error = e == 1 ? s->error : s->first_error;
+		wl_phase(&s->w, e, s->done);
 	}
 	wl_stop(&s->w, s->done);
-	wl_extra(&s->w, "\"first_error\":%.6g,\"error\":%.6g,", s->first_error, s->error);
+	wl_extra(&s->w, "\"first_error\":%.6g,\"last_error\":%.6g,", s->first_error, s->error);
 }
 
 static bool verify(const struct sgd *s)
@@ -136,7 +135,7 @@ static bool verify(const struct sgd *s)
 enum { OPT_WEIGHTS = WL_OPT_OWN };
 
 static const struct argp_option options[] = {
-	{ "epochs", 'n', "N", 0, "passes over the samples (2)", 0 },
+	{ "steps", 'n', "N", 0, "samples to train on, in as many passes as it takes (1000000)", 0 },
 	{ "weights", OPT_WEIGHTS, "MIB", 0, "of the memory for weights (64)", 0 },
 	{ 0 }
 };
@@ -147,7 +146,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'n':
-		s->epochs = wl_number(state, "epochs", arg, 1, 1e9);
+		s->steps = wl_number(state, "steps", arg, 1, 1e15);
 		break;
 	case OPT_WEIGHTS:
 		s->weights_mib = wl_number(state, "weights", arg, 1, 8192);
@@ -174,7 +173,7 @@ static const struct argp argp = {
 int main(int argc, char **argv)
 {
 	static struct sgd s = { .w = { .name = "sgd", .size_mib = 700 },
-				.epochs = 2,
+				.steps = 1000000,
 				.weights_mib = 64 };
 
 	wl_parse(&s.w, argc, argv, &argp, &s);

@@ -342,9 +342,10 @@ static inline void wl_end_phase(struct wl *w)
 }
 
 /* Begins a phase of the workload; later ones than the ring can tell apart go to the last. */
-static inline void wl_phase(struct wl *w, unsigned int phase)
+static inline void wl_phase(struct wl *w, unsigned int phase, uint64_t ops)
 {
 	ht_marker(HT_MARK_PHASE, phase, 0);
+	w->ops = ops;
 	wl_end_phase(w);
 	w->phase = phase < HT_RING_MAX_PHASES ? phase : HT_RING_MAX_PHASES - 1;
 	if (w->phase >= w->nr_phases)

@@ -134,6 +134,7 @@ static void look_up(struct bench *b, double e, unsigned int material)
 		const struct point *p = &b->grid[n * b->points + at];
 		double f = (p[1].energy - e) / (p[1].energy - p[0].energy);
 
+#pragma GCC unroll 5 /* keeps the sums in registers */
 		for (unsigned int x = 0; x < XS; x++)
 			sum[x] += p[1].xs[x] - f * (p[1].xs[x] - p[0].xs[x]);
 	}

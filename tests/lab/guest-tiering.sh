@@ -1,0 +1,97 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+# shellcheck shell=dash
+#
+# A workload whose hot set lies in the slow tier, run after run under another regime: $RUNS is a list
+# of REGIME-LAYOUT. What the emulator counted of each is for the host to judge; here the loader's own
+# books and the kernel's placement of the hot set are looked at.
+. tests/lab/lib.sh
+begin
+SIZE=${SIZE:-320} HOT=${HOT:-20}
+
+# In the background: the hot set's placement as the kernel tells it, as long as there is one.
+watch_hot()
+{
+	while kill -0 "$1" 2>/dev/null; do
+		where "$1" "$2" "$SIZE" "$HOT" 2>/dev/null
+		sleep 0.5
+	done >"/out/$3.where"
+}
+
+maps_have_types()
+{
+	for m in control heat heat_index heat_pages stats targets ranges moves; do
+		[ -e /sys/fs/bpf/hypertier/$m ] || { not_ok "map $m is pinned"; continue; }
+		case $m in
+		control) keys="abi enabled tick nr_tiles free_head generation heartbeat_ns" ;;
+		heat) keys="key total tick detail win_n touched" ;;
+		heat_index) keys="slot" ;;
+		heat_pages) keys="nib" ;;
+		stats) keys="seen counted drop tiles by_source" ;;
+		targets) keys="tgid ppid flags execs comm" ;;
+		ranges) keys="start end heat density tgid pages fast_pages score" ;;
+		moves) keys="start gain_ns cost_ns from_tier to_tier admitted" ;;
+		esac
+		bpftool map dump pinned /sys/fs/bpf/hypertier/$m 2>&1 | head -c 65536 >"$tmp/dump"
+		missing=
+		for key in $keys; do
+			grep -q "\"$key\":" "$tmp/dump" || missing="$missing $key"
+		done
+		check "bpftool dumps $m with its fields' names" "" "$missing"
+		[ -z "$missing" ] || head -n 5 "$tmp/dump" | sed 's/^/# /'
+	done
+	bpftool -j map dump pinned /sys/fs/bpf/hypertier/targets >"$tmp/dump"
+	contains "the map of targets has the workload" "$tmp/dump" "\"tgid\": *$gups[,}]"
+	tiles >"$tmp/tiles"
+	holds "the heat map has tiles, with heat" "$(cut -d' ' -f1 "$tmp/tiles") > 20 &&
+		$(cut -d' ' -f2 "$tmp/tiles") > 100"
+}
+
+# The sampler's counters, read with bpftool while the loader runs, and the loader's own at the end.
+counters_add_up()
+{
+	end=/out/$1.end
+	holds "$1: samples seen = counted + dropped" \
+		"$(jget $end samples_seen) == $(jget $end samples_counted) + $(jget $end +dropped)"
+	holds "$1: samples were counted, and no more than were due" \
+		"$(jget $end samples_counted) > 1000 && $(jget $end samples_seen) <= $(jget $end samples_due)"
+	# An outcome is that of an address, and a huge page has one.
+	holds "$1: pages moved = promoted + demoted, huge pages being 512" \
+		"($(jget $end promoted) + $(jget $end demoted) - $(jget $end outcomes.moved)) % 511 == 0"
+	holds "$1: moves that failed all have a reason" \
+		"$(jget $end failed) == $(jget $end +outcomes) - $(jget $end outcomes.moved)"
+}
+
+run()
+{
+	regime=${1%-*} layout=${1#*-}
+	policy=$range
+	[ "$regime" != none ] || policy=$none
+	args=
+	[ "$regime" != dry ] || args=--dry-run
+	gups --slow-first --size "$SIZE" --hot "$HOT" --layout "$layout" --updates "${UPDATES:-24000000}" \
+		--json "/out/$1.gups" >"/out/$1.log" 2>&1 &
+	gups=$!
+	wait_for 100 grep -q ready "/out/$1.log" || not_ok "$1: gups starts"
+	watch_hot $gups "$layout" "$1" &
+	# shellcheck disable=SC2086 # one option or none
+	load_wait "$1" $args --comm gups --json --stats 1 --stats-file "/out/$1.end" "$policy" ||
+		{ kill $gups; return; }
+	if [ "$regime-$DUMPED" = range- ]; then
+		wait_for 30 stat_is "$1" samples_counted "> 3000"
+		maps_have_types
+		DUMPED=1
+	fi
+	wait $gups
+	check "$1: the data is intact" 0 $?
+	stop
+	check "$1: the loader's status" 0 $status
+	cp "$tmp/$1.out" "/out/$1.stats"
+	cp "$tmp/$1.err" "/out/$1.err"
+	counters_add_up "$1"
+}
+
+for r in $RUNS; do
+	run "$r"
+done
+finish

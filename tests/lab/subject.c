@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/*
+ * A process to be tiered, for tests that need to know each of its pages. It maps regions, places
+ * them, updates the hot ones at random for as long as it lives, and obeys a line at a time on stdin;
+ * each answer is a line of JSON on stdout.
+ *
+ * subject NAME=KIND:MIB:NODE[:cold] ...
+ *	plain	4 KiB pages		thp	huge pages
+ *	skew	huge pages of which only the first sixteen 4 KiB are used
+ *	mlock	locked			shmem	MAP_SHARED, mapped by a child too
+ *	cow	private, shared with a child since a fork (only read)
+ *	pinned	each page is held by a pipe (vmsplice)
+ *
+ * Commands:
+ *	report		where the pages are, what smaps says of them, whether the data is intact
+ *	unmap NAME	munmap(2); the answer has its old address
+ *	map NAME=...	a further region
+ *	fork NAME	a child that updates its copy of this region; it lives until quit
+ *	exec NAME=...	execve(2) of this program with these regions
+ *	quit		the end; exit status 0 if the data is intact, 3 if not
+ *
+ * A cell is a word per 64 bytes: a hash of its place, plus the number of updates. All updates are
+ * counted, so a page lost, doubled or exchanged shows.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <numaif.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "../../tools/workload/ring.h"
+
+#define NODES 8
+#define HUGE (2UL << 20)
+#define PAGE 4096UL
+#define CELL 64
+#define MAX_REGIONS 16
+#define MAX_CHILDREN 16
+#define ROUND 4096 /* updates of a region between two looks at stdin */
+#define SKEW_PAGES 16
+
+enum kind { PLAIN, THP, SKEW, MLOCK, SHMEM, COW, PINNED, NR_KINDS };
+
+static const char *const kind_name[NR_KINDS] = {
+	"plain", "thp", "skew", "mlock", "shmem", "cow", "pinned",
+};
+
+struct region {
+	char name[32];
+	enum kind kind;
+	char *p; /* NULL: unmapped */
+	uint64_t len, updates;
+	bool cold, child;
+};
+
+struct subject {
+	struct region region[MAX_REGIONS];
+	unsigned int nr;
+	pid_t child[MAX_CHILDREN]; /* share memory with us, or were asked for with fork */
+	unsigned int nr_children;
+	struct ring ring;
+	uint64_t rng;
+};
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "subject: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/* ---- data ---- */
+
+static uint64_t first_value(const struct region *r, uint64_t cell)
+{
+	return (cell + r->len) * 0x9e3779b97f4a7c15ULL;
+}
+
+static volatile uint64_t *cell_at(const struct region *r, uint64_t cell)
+{
+	return (volatile uint64_t *)(r->p + cell * CELL);
+}
+
+static uint64_t pick_cell(const struct region *r, uint64_t rnd)
+{
+	uint64_t per_huge = SKEW_PAGES * PAGE / CELL, n;
+
+	if (r->kind != SKEW)
+		return (unsigned __int128)rnd * (r->len / CELL) >> 64;
+	n = (unsigned __int128)rnd * (r->len / HUGE * per_huge) >> 64;
+	return n / per_huge * (HUGE / CELL) + n % per_huge;
+}
+
+static void use(struct subject *s, struct region *r, unsigned int n)
+{
+	uint64_t x = s->rng;
+
+	for (unsigned int i = 0; i < n; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		if (r->kind == COW && !r->child)
+			(void)*cell_at(r, pick_cell(r, x * 0x2545f4914f6cdd1dULL));
+		else
+			++*cell_at(r, pick_cell(r, x * 0x2545f4914f6cdd1dULL));
+	}
+	if (r->kind != COW || r->child)
+		r->updates += n;
+	s->rng = x;
+}
+
+static bool intact(const struct region *r)
+{
+	uint64_t sum = 0, c, n;
+
+	for (c = 0; r->p && c < r->len / CELL; c++) {
+		n = *cell_at(r, c) - first_value(r, c);
+		if (n > r->updates)
+			return false;
+		sum += n;
+	}
+	return !r->p || sum == r->updates;
+}
+
+/* ---- regions ---- */
+
+static void place(const struct region *r, int node)
+{
+	unsigned long mask = 1UL << node;
+
+	if (mbind(r->p, r->len, MPOL_BIND, &mask, sizeof(mask) * 8, 0))
+		fail("mbind");
+	for (uint64_t c = 0; c < r->len / CELL; c++)
+		*cell_at(r, c) = first_value(r, c);
+	/* From here on its pages may be anywhere. */
+	if (mbind(r->p, r->len, MPOL_DEFAULT, NULL, 0, 0))
+		fail("mbind");
+}
+
+/* A child that maps what we map, and does nothing. */
+static void share_with_child(struct subject *s, const struct region *r)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		fail("fork");
+	if (!pid) {
+		uint64_t sum = 0;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_NAME, "sharer");
+		for (uint64_t c = 0; c < r->len / CELL; c += PAGE / CELL)
+			sum += *cell_at(r, c);
+		while (sum != 1 || true)
+			pause();
+	}
+	s->child[s->nr_children++] = pid;
+}
+
+/* A pipe holds a reference to each page spliced into it. */
+static void pin(const struct region *r)
+{
+	uint64_t done = 0;
+	int fd[2];
+
+	if (pipe(fd) || fcntl(fd[1], F_SETPIPE_SZ, r->len) < 0)
+		fail("pipe");
+	while (done < r->len) {
+		struct iovec v = { r->p + done, r->len - done };
+		ssize_t n = vmsplice(fd[1], &v, 1, SPLICE_F_NONBLOCK);
+
+		if (n <= 0)
+			fail("vmsplice");
+		done += n;
+	}
+}
+
+static void map_region(struct subject *s, const char *arg)
+{
+	struct region *r = &s->region[s->nr];
+	char kind[16], cold[8] = "";
+	unsigned int mib, node;
+	int flags = MAP_PRIVATE;
+
+	if (s->nr == MAX_REGIONS || sscanf(arg, "%31[^=]=%15[^:]:%u:%u:%7s", r->name, kind, &mib,
+					   &node, cold) < 4) {
+		fprintf(stderr, "subject: not a region: %s\n", arg);
+		exit(2);
+	}
+	while (r->kind < NR_KINDS && strcmp(kind, kind_name[r->kind]))
+		r->kind++;
+	r->len = (uint64_t)mib << 20;
+	r->cold = !strcmp(cold, "cold");
+	if (r->kind == SHMEM)
+		flags = MAP_SHARED;
+	r->p = mmap(NULL, r->len + HUGE, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+	if (r->kind == NR_KINDS || r->p == MAP_FAILED)
+		fail(arg);
+	/* Two pieces are cut off, so that no region merges with another. */
+	r->p = (char *)(((uintptr_t)r->p + HUGE) & ~(HUGE - 1));
+	munmap(r->p - PAGE, PAGE);
+	if (madvise(r->p, r->len,
+		    r->kind == THP || r->kind == SKEW ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+		fail("madvise");
+	place(r, node);
+	if (r->kind == MLOCK && mlock(r->p, r->len))
+		fail("mlock");
+	if (r->kind == SHMEM || r->kind == COW)
+		share_with_child(s, r);
+	if (r->kind == PINNED)
+		pin(r);
+	s->nr++;
+}
+
+static struct region *find(struct subject *s, const char *name)
+{
+	for (unsigned int i = 0; i < s->nr; i++)
+		if (!strcmp(s->region[i].name, name) && s->region[i].p)
+			return &s->region[i];
+	return NULL;
+}
+
+/* ---- answers ---- */
+
+static void count_nodes(const struct region *r, uint64_t *count)
+{
+	uint64_t nr = r->len / PAGE, i;
+	void **addr = calloc(nr, sizeof(*addr));
+	int *status = calloc(nr, sizeof(*status));
+
+	for (i = 0; addr && i < nr; i++)
+		addr[i] = r->p + i * PAGE;
+	if (!addr || !status || move_pages(0, nr, addr, NULL, status, 0))
+		fail("move_pages");
+	for (i = 0; i < nr; i++)
+		if (status[i] >= 0 && status[i] < NODES)
+			count[status[i]]++;
+	free(addr);
+	free(status);
+}
+
+/* A line of smaps, summed over the mappings inside the region, in KiB. */
+static uint64_t smaps_kb(const struct region *r, const char *what)
+{
+	uint64_t start = 0, end = 0, sum = 0;
+	FILE *f = fopen("/proc/self/smaps", "r");
+	size_t len = strlen(what);
+	char line[512];
+	bool in = false;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
+			in = start >= (uintptr_t)r->p && end <= (uintptr_t)r->p + r->len;
+		else if (in && !strncmp(line, what, len) && line[len] == ':')
+			sum += strtoull(line + len + 1, NULL, 10);
+	}
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+static void report(struct subject *s)
+{
+	bool all = true, ok;
+
+	printf("{\"pid\":%d", getpid());
+	for (unsigned int i = 0; i < s->nr; i++) {
+		struct region *r = &s->region[i];
+		uint64_t count[NODES] = {};
+
+		if (!r->p)
+			continue;
+		ok = intact(r);
+		all = all && ok;
+		count_nodes(r, count);
+		printf(",\"%s\":{\"kind\":\"%s\",\"start\":\"%lx\",\"end\":\"%lx\",\"pages\":%" PRIu64
+		       ",\"updates\":%" PRIu64 ",\"intact\":%s,\"huge_kb\":%" PRIu64
+		       ",\"locked_kb\":%" PRIu64 ",\"node\":[",
+		       r->name, kind_name[r->kind], (long)r->p, (long)(r->p + r->len),
+		       r->len / PAGE, r->updates, ok ? "true" : "false",
+		       smaps_kb(r, "AnonHugePages"), smaps_kb(r, "Locked"));
+		for (int n = 0; n < NODES; n++)
+			printf("%s%" PRIu64, n ? "," : "", count[n]);
+		printf("]}");
+	}
+	printf(",\"intact\":%s}\n", all ? "true" : "false");
+}
+
+static void answer(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void answer(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+/* ---- commands ---- */
+
+static void unmap(struct subject *s, const char *name)
+{
+	struct region *r = find(s, name);
+
+	if (!r)
+		return answer("{\"error\":\"no region %s\"}", name);
+	answer("{\"start\":\"%lx\",\"end\":\"%lx\"}", (long)r->p, (long)(r->p + r->len));
+	munmap(r->p, r->len);
+	r->p = NULL;
+}
+
+static void child_loop(struct subject *s, struct region *r)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	ht_marker(HT_MARK_JOIN, getpid(), 0);
+	r->child = true;
+	for (;;)
+		use(s, r, ROUND);
+}
+
+static void fork_child(struct subject *s, const char *name)
+{
+	struct region *r = find(s, name);
+	pid_t pid;
+
+	if (!r || s->nr_children == MAX_CHILDREN)
+		return answer("{\"error\":\"no region %s\"}", name);
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		fail("fork");
+	if (!pid)
+		child_loop(s, r);
+	s->child[s->nr_children++] = pid;
+	answer("{\"child\":%d}", pid);
+}
+
+static void end_children(struct subject *s)
+{
+	for (unsigned int i = 0; i < s->nr_children; i++) {
+		kill(s->child[i], SIGKILL);
+		waitpid(s->child[i], NULL, 0);
+	}
+	s->nr_children = 0;
+}
+
+static void do_exec(struct subject *s, char *args)
+{
+	char *argv[MAX_REGIONS + 2] = { (char *)"subject" }, *save = NULL, *a;
+	int n = 1;
+
+	for (a = strtok_r(args, " ", &save); a && n <= MAX_REGIONS; a = strtok_r(NULL, " ", &save))
+		argv[n++] = a;
+	fflush(stdout);
+	ht_marker(HT_MARK_STOP, 0, 0);
+	execv("/proc/self/exe", argv);
+	fail("exec");
+}
+
+static void quit(struct subject *s)
+{
+	bool ok = true;
+
+	ht_marker(HT_MARK_STOP, 0, 0);
+	end_children(s);
+	for (unsigned int i = 0; i < s->nr; i++)
+		ok = ok && intact(&s->region[i]);
+	answer("{\"intact\":%s}", ok ? "true" : "false");
+	exit(ok ? 0 : 3);
+}
+
+static void obey(struct subject *s, char *line)
+{
+	char *arg = strchr(line, ' ');
+
+	line[strcspn(line, "\n")] = '\0';
+	if (arg)
+		*arg++ = '\0';
+	if (!strcmp(line, "report"))
+		report(s);
+	else if (!strcmp(line, "unmap") && arg)
+		unmap(s, arg);
+	else if (!strcmp(line, "map") && arg)
+		map_region(s, arg), answer("{\"mapped\":true}");
+	else if (!strcmp(line, "fork") && arg)
+		fork_child(s, arg);
+	else if (!strcmp(line, "exec") && arg)
+		do_exec(s, arg);
+	else if (!strcmp(line, "quit"))
+		quit(s);
+	else
+		answer("{\"error\":\"what?\"}");
+}
+
+static void serve(struct subject *s)
+{
+	struct pollfd in = { .fd = 0, .events = POLLIN };
+	char line[1024];
+
+	while (poll(&in, 1, 0) == 1) {
+		/* One line at a time and no more: what exec starts reads on. */
+		size_t n = 0;
+
+		while (n < sizeof(line) - 1 && read(0, &line[n], 1) == 1 && line[n] != '\n')
+			n++;
+		if (!n)
+			quit(s); /* whoever gave commands is gone */
+		line[n] = '\0';
+		obey(s, line);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct subject s = { .rng = 88172645463325252ULL };
+	bool hot = false;
+	int i, err;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (i = 1; i < argc; i++)
+		map_region(&s, argv[i]);
+	if (ring_open(&s.ring))
+		return 1;
+	err = s.ring.hdr ? memmap_send(s.ring.hdr) : 0;
+	if (err) {
+		errno = -err;
+		fail("memory map");
+	}
+	ht_marker(HT_MARK_START, getpid(), 1);
+	answer("{\"ready\":%d}", getpid());
+	for (;;) {
+		for (unsigned int k = 0; k < s.nr; k++) {
+			struct region *r = &s.region[k];
+
+			if (!r->p || r->cold)
+				continue;
+			use(&s, r, ROUND);
+			hot = true;
+		}
+		if (!hot)
+			usleep(10000);
+		serve(&s);
+	}
+}

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#
+# The main job: a hot set in the slow tier comes to the fast one, by the emulator's exact counts, on
+# every kernel; and the same assertions fail where nothing is migrated.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lab/lib.sh
+need_lab 6.1 6.12 newest
+
+# tiered DIR INDEX RUN SHARE PLACED: did that run of the workload get its hot set? Prints what it saw,
+# and what is wrong; true only if nothing is. This is what must fail without migration.
+tiered()
+{
+	local dir=$1 index=$2 run=$3 share=$4 placed=$5 before after hot fast rc=0
+
+	before=$(build/tests/lab/emushare "$dir/emu.json" "$index" 0 0.05)
+	after=$(build/tests/lab/emushare "$dir/emu.json" "$index" 0.85 1)
+	hot=$(tail -n 1 "$dir/$run.where" | cut -d' ' -f1)
+	fast=$(tail -n 1 "$dir/$run.where" | cut -d' ' -f2)
+	echo "# $run: fast share $before % -> $after %; $fast of $hot hot pages are in the fast tier"
+	true_that "$before < 15" || { echo "# the hot set was not in the slow tier"; rc=1; }
+	true_that "$after > $share" || { echo "# the fast share did not rise above $share %"; rc=1; }
+	true_that "$fast >= $placed * $hot && $hot > 1000" ||
+		{ echo "# less than $placed of the hot set is in the fast tier"; rc=1; }
+	grep -q '"checksum":true' "$dir/$run.gups" || { echo "# the data is wrong"; rc=1; }
+	true_that "$(build/tests/lab/jget "$dir/$run.end" promoted) > 0" ||
+		{ echo "# no page was promoted"; rc=1; }
+	return $rc
+}
+
+is_tiered() { if tiered "$2" "$3" "$4" "$5" "$6"; then ok "$1"; else not_ok "$1"; fi; }
+is_not_tiered() { if tiered "$2" "$3" "$4" "$5" "$6"; then not_ok "$1"; else ok "$1"; fi; }
+
+stays() # nothing moved: by the emulator, by the kernel, by the loader
+{
+	local dir=$1 index=$2 run=$3
+
+	holds "$run: the hot set stays in the slow tier" \
+		"$(build/tests/lab/emushare "$dir/emu.json" "$index" 0.85 1) < 15 &&
+		$(tail -n 1 "$dir/$run.where" | cut -d' ' -f2) == $(head -n 1 "$dir/$run.where" | cut -d' ' -f2)"
+	holds "$run: the loader moved nothing" "$(build/tests/lab/jget "$dir/$run.end" promoted) +
+		$(build/tests/lab/jget "$dir/$run.end" demoted) + $(build/tests/lab/jget "$dir/$run.end" +outcomes) == 0"
+}
+
+# One dry run and one policy that only observes, then the same with migration.
+test_6_12()
+{
+	guest_env="RUNS='dry-contig none-contig range-contig range-scatter'" \
+		boot tiering-6.12 guest-tiering.sh
+	is_tiered "contiguous hot set: tiered" "$out" 2 range-contig 80 0.8
+	is_tiered "scattered hot set: tiered" "$out" 3 range-scatter 50 0.5
+	is_not_tiered "without migration the same assertions fail" "$out" 0 dry-contig 80 0.8
+	stays "$out" 0 dry-contig
+	stays "$out" 1 none-contig
+	holds "dry run: it would have promoted the hot set" \
+		"$(build/tests/lab/jget "$out/dry-contig.end" would_promote) > 1000"
+}
+
+# Other kernels: other paths to tiers, samples and programs.
+test_kernel()
+{
+	guest_env="RUNS='range-$2'" boot "tiering-$1" guest-tiering.sh -k "$1"
+	is_tiered "kernel $1, $2 hot set: tiered" "$out" 0 "range-$2" "$3" "$4"
+}
+
+test_6_12
+test_kernel 6.1 contig 80 0.8
+test_kernel newest scatter 50 0.5
+exit $((failed > 0))
