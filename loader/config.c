@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -98,7 +99,7 @@ int ht_parse_size(const char *s, uint64_t unit, uint64_t *bytes)
 	if (end == s || errno || !isfinite(v) || v < 0)
 		return -EINVAL;
 	if (*end) {
-		p = strchr(suffix, *end & ~0x20);
+		p = strchr(suffix, toupper((unsigned char)*end));
 		if (!p)
 			return -EINVAL;
 		unit = 1ULL << (10 * (p - suffix + 1));
@@ -139,7 +140,7 @@ static unsigned long number(struct argp_state *st, const char *s, const char *wh
 
 	errno = 0;
 	v = strtoul(s, &end, 10);
-	if (end == s || *end || errno || *s == '-' || v < min || v > max)
+	if (!isdigit((unsigned char)*s) || *end || errno || v < min || v > max)
 		argp_error(st, "%s must be a number from %lu to %lu, not '%s'", what, min, max, s);
 	return v;
 }
@@ -191,7 +192,9 @@ static int parse_source(struct ht_config *c, int key, char *arg, struct argp_sta
 			c->source_opts.drain = HT_DRAIN_SINGLE;
 		else if (!strcmp(arg, "large"))
 			c->source_opts.drain = HT_DRAIN_LARGE;
-		else if (strcmp(arg, "auto"))
+		else if (!strcmp(arg, "auto"))
+			c->source_opts.drain = HT_DRAIN_AUTO;
+		else
 			argp_error(st, "--drain is auto, single or large, not '%s'", arg);
 		return 0;
 	case OPT_PER_TASK:

@@ -54,9 +54,10 @@ struct ht_engine {
 	uint32_t epoch; /* from 1 */
 	uint64_t started_ns, cpu_base_ns;
 	uint64_t tick_samples; /* counted samples at the last aging step */
-	/* How predictable page accesses were: see pages_shifted() in epoch.c. */
+	double page_volume; /* samples behind the page counts at that time, aged as they are */
+	/* How predictable page accesses were: see predictability() in epoch.c. */
 	uint64_t page_hits, page_prior, before_page_hits, before_page_prior;
-	double predicted;
+	double predicted, usual_predictability;
 	double margin; /* by how much an exchange must raise the density, see epoch.c */
 	double sample_rate; /* counted samples per epoch, moving average */
 	bool simulated; /* tools/replay: spaces, samples and free memory are made up */

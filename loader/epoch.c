@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* One epoch, top down. This is where a decision is made. */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -36,14 +37,17 @@
 /* How many epochs a placement is expected to last, for the payback of a move: 20 s. */
 #define HORIZON 40.0
 /*
- * By how much pages must be hotter than those they replace. While more than WASTE_BOUND of the moved
- * pages are soon moved back, differences are noise or do not last: the margin grows; else it shrinks.
+ * While more than WASTE_BOUND of the moved pages are soon moved back, differences are noise or do not
+ * last. Then pages must be hotter by a growing margin than those they replace, and bursts count less
+ * (see heatmap.h); both recover slowly.
  */
-#define MARGIN_MIN 1.1
-#define MARGIN_MAX 16.0
-#define MARGIN_UP 1.3
-#define MARGIN_DOWN 0.98
 #define WASTE_BOUND 0.03
+#define MARGIN_MIN 1.1
+#define MARGIN_MAX 2.0
+#define MARGIN_UP 1.2
+#define MARGIN_DOWN 0.99
+#define BURST_MIN (1.0 / 32)
+#define BURST_UP 1.01
 
 /* Free memory kept in a tier beside the kernel's own watermark: one part in so many. */
 #define RESERVE_SHARE 128
@@ -123,21 +127,25 @@ static double predicted_count(const struct ht_engine *e)
 }
 
 /*
- * How predictable were this epoch's page accesses, against what the last epoch's counts promised? 1 or
- * so while the same pages stay hot, 0 when all others are; negative when nothing can be said.
+ * How predictable were this epoch's page accesses by the counts so far, against how predictable they
+ * have been of late? 1 or so while the same pages stay hot, near 0 when others are; negative when
+ * nothing can be said. Scans are unpredictable in themselves, hence the comparison.
  */
 static double predictability(struct ht_engine *e)
 {
 	uint64_t hits = e->page_hits - e->before_page_hits;
 	uint64_t prior = e->page_prior - e->before_page_prior;
-	double predicted = e->predicted;
+	double predicted = e->predicted, now, usual;
 
 	e->before_page_hits = e->page_hits;
 	e->before_page_prior = e->page_prior;
 	e->predicted = predicted_count(e);
 	if (hits < SHIFT_MIN_SAMPLES || predicted < SHIFT_MIN_COUNT)
 		return -1;
-	return prior / (hits * predicted);
+	now = prior / (hits * predicted);
+	usual = e->usual_predictability > 0 ? e->usual_predictability : now;
+	e->usual_predictability = usual + (now - usual) / 8;
+	return usual > 0 ? now / usual : -1;
 }
 
 /* Mean count of the pages about as hot as the last that fit: these have to be told apart. */
@@ -173,6 +181,7 @@ static void age(struct ht_engine *e)
 	if (!ticks)
 		return;
 	e->tick_samples = e->metrics.samples_counted;
+	e->page_volume = ldexp(e->page_volume + since, -(int)ticks);
 	__atomic_add_fetch(&e->heat.mem.ctl->tick, ticks, __ATOMIC_RELEASE);
 	e->metrics.ticks += ticks;
 	pr_debug("epoch %u: aged by %u, predictability %.2f", e->epoch, ticks, same);
@@ -253,9 +262,12 @@ static void fill_tick(const struct ht_engine *e, const struct ht_plan_params *p,
 static int decide(struct ht_engine *e, const struct ht_plan_params *p)
 {
 	struct ht_tick t;
+	double volume;
 	size_t i;
 	int err;
 
+	volume = e->page_volume + (e->metrics.samples_counted - e->tick_samples);
+	e->ranges.heat_per_count = volume > 0 ? e->heat.rate_total / volume : 0;
 	err = ht_ranges_build(&e->ranges, e->space, e->nr_space, &e->heat, e->epoch);
 	if (err)
 		return err;
@@ -296,16 +308,22 @@ static void act(struct ht_engine *e)
 	ht_mover_run(&e->mover, &e->plan, &env);
 }
 
-static void adapt_margin(struct ht_engine *e, uint64_t moved, uint64_t wasted)
+static double clamp(double v, double min, double max)
 {
-	if (wasted > moved * WASTE_BOUND)
-		e->margin *= MARGIN_UP;
-	else
-		e->margin *= MARGIN_DOWN;
-	if (e->margin < MARGIN_MIN)
-		e->margin = MARGIN_MIN;
-	if (e->margin > MARGIN_MAX)
-		e->margin = MARGIN_MAX;
+	return v < min ? min : v > max ? max : v;
+}
+
+static void learn_from_waste(struct ht_engine *e, uint64_t moved, uint64_t wasted)
+{
+	if (!moved)
+		return;
+	if (wasted > moved * WASTE_BOUND) {
+		e->margin = clamp(e->margin * MARGIN_UP, MARGIN_MIN, MARGIN_MAX);
+		e->heat.burst = clamp(e->heat.burst / 2, BURST_MIN, HT_BURST_MAX);
+	} else {
+		e->margin = clamp(e->margin * MARGIN_DOWN, MARGIN_MIN, MARGIN_MAX);
+		e->heat.burst = clamp(e->heat.burst * BURST_UP, BURST_MIN, HT_BURST_MAX);
+	}
 }
 
 static uint64_t cpu_ns(void)
@@ -380,7 +398,7 @@ int ht_epoch_decide(struct ht_engine *e)
 	ht_heatmap_evict(&e->heat);
 	age(e);
 	account(e);
-	adapt_margin(e, e->metrics.promoted + e->metrics.demoted - e->before.promoted -
+	learn_from_waste(e, e->metrics.promoted + e->metrics.demoted - e->before.promoted -
 				e->before.demoted,
 		     e->metrics.wasted - e->before.wasted);
 	e->before2 = e->before;

@@ -93,6 +93,7 @@ int ht_heatmap_init(struct ht_heatmap *hm, const struct ht_heatmap_mem *mem)
 
 	memset(hm, 0, sizeof(*hm));
 	hm->mem = *mem;
+	hm->burst = HT_BURST_MAX;
 	c->nr_buckets = mem->nr_buckets;
 	c->nr_tiles = mem->nr_tiles;
 	c->nr_pages = mem->nr_details;
@@ -389,7 +390,7 @@ static void read_heat(struct ht_heatmap *hm)
 	hm->rate_total = 0;
 	for (i = 0; i < hm->nr_live; i++) {
 		struct ht_live *l = &hm->live[i];
-		double most = 2 * l->rate + 2 * fair + 2;
+		double most = 2 * l->rate + hm->burst * (fair + 1);
 
 		l->rate = l->rate * keep + (l->recent < most ? l->recent : most);
 		hm->rate_total += l->rate;

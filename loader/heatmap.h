@@ -20,6 +20,8 @@
 #include <hypertier/ctl.h>
 #include <hypertier/heat.h>
 
+#define HT_BURST_MAX 2.0
+
 /* The mapped maps; owned by the policy object. Sizes are those given to the kernel. */
 struct ht_heatmap_mem {
 	struct ht_ctl *ctl;
@@ -69,6 +71,7 @@ struct ht_heatmap {
 	uint32_t *limbo_pages;
 	size_t nr_limbo_pages, cap_limbo_pages;
 	double rate_total; /* sum of the rates */
+	double burst; /* HT_BURST_MAX at first */
 	struct ht_heatmap_stats stats;
 };
 
@@ -82,9 +85,9 @@ void ht_heatmap_free(struct ht_heatmap *hm);
  *
  * The map's own totals are a long memory, for page counts need many samples. A tile's rate is a short
  * one: it decays with the volume of samples (to 1/e in some 8 per live tile), and takes no more from
- * one epoch than twice what it has plus twice the average tile's share. A scan, which loads a tile
- * once and leaves, hence stays below memory in steady use; what is new and stays hot passes it within
- * a few epochs.
+ * one epoch than twice what it has plus burst times the average tile's share. A scan, which loads a
+ * tile once and leaves, hence stays below memory in steady use; what is new and stays hot passes it
+ * within a few epochs. The caller lowers burst while bursts mislead it.
  */
 int ht_heatmap_collect(struct ht_heatmap *hm);
 /* Frees tiles of a process, all or within [start, end). Returns how many. */

@@ -62,11 +62,11 @@ void ht_metrics_row(FILE *f, const struct ht_metrics *m, const struct ht_metrics
 	if (s <= 0)
 		s = 1;
 	if (header)
-		fprintf(f, "%8s %9s %6s %8s %7s %9s %9s %9s %7s %6s\n", "time s", "samples/s",
+		fprintf(f, "%8s %9s %6s %8s %7s %9s %10s %9s %7s %6s\n", "time s", "samples/s",
 			"fast %", "ranges", "targets", "up MiB/s", "down MiB/s", "hot slow", "failed",
 			"cpu %");
 	fprintf(f,
-		"%8.1f %9.0f %6.1f %8" PRIu64 " %7" PRIu64 " %9.1f %9.1f %9.1f %7" PRIu64 " %6.2f\n",
+		"%8.1f %9.0f %6.1f %8" PRIu64 " %7" PRIu64 " %9.1f %10.1f %9.1f %7" PRIu64 " %6.2f\n",
 		m->wall_ns / 1e9, (m->samples_counted - before->samples_counted) / s,
 		m->fast_share * 100, m->ranges, m->targets, mib(m->promoted - before->promoted) / s,
 		mib(m->demoted - before->demoted) / s, mib(m->hot_in_slow),

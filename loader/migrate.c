@@ -11,6 +11,8 @@
 #include "migrate.h"
 
 #define CALL_MAX_NS 20000000ULL
+#define CHUNK_FLOOR 128
+#define CHUNK_FLOOR_HUGE 2
 #define CHUNK_MAX 8192
 #define CHUNK_START 256
 #define CHUNK_START_HUGE 4 /* a huge page takes some hundred times as long as a small one */
@@ -197,11 +199,14 @@ static int move_chunk(struct ht_migrate *m, const struct chunk *c)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* Halves what took too long, doubles what will not. */
-static void adapt(size_t *chunk, size_t nr, uint64_t ns)
+/*
+ * Halves what took too long, doubles what will not. Not below a floor: a call has a fixed cost (it
+ * drains the per-CPU LRU caches of all CPUs), which on a busy host alone exceeds the aim.
+ */
+static void adapt(size_t *chunk, size_t nr, uint64_t ns, size_t floor)
 {
 	if (ns > CALL_MAX_NS)
-		*chunk = nr > 1 ? nr / 2 : 1;
+		*chunk = nr / 2 > floor ? nr / 2 : floor;
 	else if (nr == *chunk && 2 * ns < CALL_MAX_NS && *chunk < CHUNK_MAX)
 		*chunk *= 2;
 }
@@ -223,7 +228,7 @@ int ht_migrate_move(struct ht_migrate *m, struct ht_migrate_batch *b)
 		err = b->pid > 0 ? move_chunk(m, &c) : -ESRCH;
 		if (b->pid <= 0)
 			set_all(m, &c, 0, HT_OUT_ESRCH);
-		adapt(size, c.nr, now_ns() - start);
+		adapt(size, c.nr, now_ns() - start, b->huge ? CHUNK_FLOOR_HUGE : CHUNK_FLOOR);
 		first_err = first_err ?: err;
 		if (err == -ESRCH || err == -EPERM) {
 			c.first += c.nr;

@@ -17,6 +17,8 @@ enum { DOWN, UP };
 /* A vCPU that the host does not run inflates what is measured; no hardware is that slow. */
 #define PAGE_NS_MAX (8 * PAGE_NS)
 #define LEDGER_ENTRIES (1U << 17)
+/* A tile that cannot be moved is left alone for 4 << 7 epochs at most. */
+#define MAX_HOLDS 7
 
 struct ht_mover_op {
 	uint32_t space, spot;
@@ -86,7 +88,7 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it, const stru
 	struct ht_space *s = env->space[it->space];
 	struct ht_spot *sp = &s->spot[it->spot];
 	uint64_t mask[HT_TILE_PAGES / 64];
-	unsigned int p, nr = 0;
+	unsigned int p, nr = 0, held = 0;
 	int err = 0;
 
 	if (s->error)
@@ -98,8 +100,9 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it, const stru
 		return;
 	}
 	if (sp->flags & HT_SPOT_THP) {
-		if (sp->in_tier[it->from] == HT_TILE_PAGES &&
-		    ht_ledger_may(&m->ledger, s->tgid, sp->va, it->to, env->epoch))
+		if (sp->in_tier[it->from] != HT_TILE_PAGES)
+			m->stats.stale += it->pages;
+		else if (ht_ledger_may(&m->ledger, s->tgid, sp->va, it->to, env->epoch))
 			add_op(m, it, 0, true);
 		return;
 	}
@@ -108,12 +111,14 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it, const stru
 		if (!(mask[p / 64] >> (p % 64) & 1) || ht_spot_tier(sp, p) != it->from)
 			continue;
 		if (!ht_ledger_may(&m->ledger, s->tgid, sp->va + ((uint64_t)p << HT_PAGE_SHIFT),
-				   it->to, env->epoch))
+				   it->to, env->epoch)) {
+			held++;
 			continue;
+		}
 		add_op(m, it, p, false);
 		nr++;
 	}
-	m->stats.stale += it->pages - nr;
+	m->stats.stale += it->pages > nr + held ? it->pages - nr - held : 0;
 }
 
 static int cmp_op(const void *a, const void *b)
@@ -131,6 +136,16 @@ static int cmp_op(const void *a, const void *b)
 	return x->page - y->page;
 }
 
+/* Nothing the next epoch could do better: leaves the tile alone, twice as long each time. */
+static void back_off(struct ht_spot *sp, uint32_t epoch)
+{
+	if (sp->hold > epoch)
+		return; /* another page of it has said so */
+	if (sp->holds < MAX_HOLDS)
+		sp->holds++;
+	sp->hold = epoch + (HT_LEDGER_HOLD << sp->holds);
+}
+
 /* Books what one batch did: the shadow placement, the ledger, the counters. */
 static void book(struct ht_mover *m, const struct ht_mover_op *op, size_t nr,
 		 const struct ht_mover_env *env, int dir)
@@ -145,9 +160,8 @@ static void book(struct ht_mover *m, const struct ht_mover_op *op, size_t nr,
 		if (m->status[i] != HT_OUT_MOVED) {
 			m->stats.failed += pages;
 			sp->queried = 0;
-			/* Nothing the next epoch could do better: leave the tile alone for long. */
 			if (m->status[i] == HT_OUT_EACCES || m->status[i] == HT_OUT_EFAULT)
-				sp->hold = env->epoch + (HT_LEDGER_HOLD << ++sp->holds % 8);
+				back_off(sp, env->epoch);
 			continue;
 		}
 		sp->holds = 0;
@@ -256,18 +270,19 @@ int ht_mover_run(struct ht_mover *m, const struct ht_plan *plan, const struct ht
 
 	for (i = 0; i < plan->nr; i++) {
 		const struct ht_plan_item *it = &plan->item[i];
-		bool up = it->to < it->from;
+		bool up = it->to < it->from, full;
 
 		if (it->admitted)
 			expand(m, it, env);
 		/* After a promotion the demotions it needs have been gathered as well. */
-		if (up && (m->nr[UP] >= BATCH || m->nr[DOWN] >= BATCH)) {
-			flush(m, env);
-			if (now_ns() > env->deadline_ns)
-				return 0;
-		}
-		if (m->nr[DOWN] + HT_TILE_PAGES > MAX_OPS || m->nr[UP] + HT_TILE_PAGES > MAX_OPS)
-			flush(m, env);
+		full = up && (m->nr[UP] >= BATCH || m->nr[DOWN] >= BATCH);
+		full |= m->nr[UP] + HT_TILE_PAGES > MAX_OPS;
+		full |= m->nr[DOWN] + HT_TILE_PAGES > MAX_OPS;
+		if (!full)
+			continue;
+		flush(m, env);
+		if (now_ns() > env->deadline_ns)
+			return 0;
 	}
 	flush(m, env);
 	return 0;

@@ -57,6 +57,7 @@ struct run {
 	enum kind kind;
 	double heat;
 	uint64_t recent, writes;
+	uint64_t counts; /* sum of the page counts, where there is page detail */
 	uint64_t pages; /* resident pages, at least one a spot so that densities stay finite */
 	uint64_t repeats, expected8; /* samples that hit a cell again; 1/8 of a uniform spread's */
 	uint32_t sampled; /* spots that own a tile */
@@ -68,6 +69,20 @@ static enum kind kind_of(const struct ht_heatmap *hm, const struct ht_spot *sp)
 	if (sp->flags & HT_SPOT_THP)
 		return KIND_THP;
 	return sp->tile && hm->mem.tile[sp->tile].detail ? KIND_DETAIL : KIND_PLAIN;
+}
+
+/* Sum of a tile's page counts: sixteen four-bit counters a word, added in pairs, then at once. */
+static uint32_t sum_counts(const struct ht_heatmap *hm, uint32_t tile)
+{
+	const uint64_t low = 0x0f0f0f0f0f0f0f0fULL;
+	struct ht_detail copy;
+	uint32_t sum = 0, i;
+
+	if (!ht_heatmap_detail(hm, tile, &copy))
+		return 0;
+	for (i = 0; i < HT_TILE_PAGES / 16; i++)
+		sum += ((copy.nib[i] & low) + (copy.nib[i] >> 4 & low)) * 0x0101010101010101ULL >> 56;
+	return sum;
 }
 
 static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp)
@@ -84,6 +99,8 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 	if (!t)
 		return;
 	r->sampled++;
+	if (r->kind == KIND_DETAIL)
+		r->counts += sum_counts(hm, sp->tile);
 	r->writes += t->writes;
 	r->repeats += ht_tile_repeats(t);
 	r->expected8 += ht_tile_expected8(t);
@@ -93,18 +110,23 @@ static bool belongs(const struct run *r, const struct ht_heatmap *hm, const stru
 		    const struct ht_ranges *rs)
 {
 	const struct ht_spot *last = &r->space->spot[r->first + r->nr - 1];
-	double n = r->pages, m = ht_spot_pages(sp), h = r->heat, g = sp->heat, z;
+	double n = r->pages, m = ht_spot_pages(sp), h = r->heat, g = sp->heat, z = rs->z;
 
 	if (rs->coarse)
 		return r->nr < rs->coarse;
 	if (sp->va != last->va + HT_TILE_SIZE || kind_of(hm, sp) != r->kind)
 		return false;
+	/* Page counts end at 15: a tile is not set apart by one page that is much hotter. */
+	if (r->kind == KIND_DETAIL) {
+		h = r->counts;
+		g = sum_counts(hm, sp->tile);
+		z *= sqrt(rs->dispersion);
+	}
 	if (h + g <= 0)
 		return true;
 	if (m == 0)
 		m = HT_TILE_PAGES;
-	z = fabs(h / n - g / m) / sqrt((h + g) / (n + m) * (1 / n + 1 / m));
-	return z <= (r->kind == KIND_DETAIL ? rs->z * sqrt(rs->dispersion) : rs->z);
+	return fabs(h / n - g / m) / sqrt((h + g) / (n + m) * (1 / n + 1 / m)) <= z;
 }
 
 static struct ht_range *new_range(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
@@ -304,22 +326,45 @@ static void estimate_rates(const struct histogram *h, double signal, double *est
 	pool_violators(est, n);
 }
 
-/* Spreads the run's heat over its pages by the estimated rate of each count. */
+/*
+ * Turns estimated counts into heat per page, est[] in place. A count is worth the same everywhere, so
+ * that a page's heat does not depend on its neighbours'. Where the run's rate says less, it has cooled
+ * since the pages were counted: all shrink. Where it says more, the counters that ended at 15 stood
+ * for more.
+ */
+static void scale_rates(const struct ht_ranges *rs, const struct run *r, const struct histogram *h,
+			double *est)
+{
+	uint32_t full = level_pages(h, LEVELS - 1);
+	double sum = 0, scale;
+	unsigned int c;
+
+	for (c = 0; c < LEVELS; c++)
+		sum += est[c] * level_pages(h, c);
+	if (sum <= 0)
+		return;
+	scale = r->heat / sum;
+	if (rs->heat_per_count > 0 && rs->heat_per_count < scale)
+		scale = rs->heat_per_count;
+	for (c = 0; c < LEVELS; c++)
+		est[c] *= scale;
+	if (full && r->heat > sum * scale)
+		est[LEVELS - 1] += (r->heat - sum * scale) / full;
+}
+
 static int emit_strata(struct ht_ranges *rs, const struct run *r, uint32_t epoch,
 		       const struct histogram *h, double signal)
 {
-	double est[LEVELS], sum = 0, scale;
+	double est[LEVELS];
 	unsigned int c;
 	int err;
 
 	estimate_rates(h, signal, est);
-	for (c = 0; c < LEVELS; c++)
-		sum += est[c] * level_pages(h, c);
-	scale = sum > 0 ? r->heat / sum : 0;
+	scale_rates(rs, r, h, est);
 	for (c = 0; c < LEVELS; c++) {
 		if (!level_pages(h, c))
 			continue;
-		err = emit_stratum(rs, r, epoch, c, h, est[c] * scale);
+		err = emit_stratum(rs, r, epoch, c, h, est[c]);
 		if (err)
 			return err;
 	}

@@ -39,6 +39,11 @@ struct ht_ranges {
 	size_t nr, cap;
 	double z; /* significance below which neighbours merge; grows when cap is reached */
 	size_t coarse; /* spots to a range where no z is enough, 0 = as they differ */
+	/*
+	 * In: heat that one page count stands for, 0 = not known: sum of the tiles' rates over the
+	 * samples behind the page counters.
+	 */
+	double heat_per_count;
 	double dispersion; /* variance of the totals of tiles with page detail, in Poisson's */
 	uint64_t heat; /* sum over all ranges */
 	uint64_t heat_in_tier[HT_SPACE_TIERS]; /* its share by where the pages are */

@@ -51,7 +51,7 @@ struct damon {
 	bool created; /* nr_kdamonds is ours */
 	bool on;
 	bool can_commit;
-	pid_t slot[MAX_TARGETS]; /* DAMON's target index -> process */
+	pid_t slot[MAX_TARGETS]; /* DAMON's target index -> process, 0 = hole */
 	size_t nr_slots;
 	double changed; /* when the targets last changed */
 	bool warned;
@@ -328,7 +328,8 @@ static int write_targets(struct damon *d, uint64_t rss)
 		err = put_u64(d, d->nr_slots, "0/contexts/0/targets/nr_targets");
 	for (i = 0; !err && i < d->nr_slots; i++) {
 		snprintf(file, sizeof(file), "0/contexts/0/targets/%zu/pid_target", i);
-		err = put_u64(d, d->slot[i], file);
+		/* DAMON wants a process in a hole as well: ourselves, booked on nobody. */
+		err = put_u64(d, d->slot[i] ? d->slot[i] : getpid(), file);
 	}
 	return err;
 }
@@ -361,42 +362,55 @@ static bool has_slot(const struct damon *d, pid_t pid)
 
 static bool targets_changed(const struct damon *d, const struct ht_targets *t)
 {
-	size_t i, want = t->nr < MAX_TARGETS ? t->nr : MAX_TARGETS;
+	size_t i, used = 0, want = t->nr < MAX_TARGETS ? t->nr : MAX_TARGETS;
 
-	if (want != d->nr_slots)
-		return true;
-	for (i = 0; i < d->nr_slots; i++)
-		if (!is_target(t, d->slot[i]))
+	for (i = 0; i < d->nr_slots; i++) {
+		if (d->slot[i] && !is_target(t, d->slot[i]))
 			return true;
-	return false;
+		used += d->slot[i] != 0;
+	}
+	return used != want;
+}
+
+/* The first hole, or a slot behind the last; -1 when all are taken. */
+static int free_slot(struct damon *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->nr_slots; i++)
+		if (!d->slot[i])
+			return i;
+	return d->nr_slots < MAX_TARGETS ? (int)d->nr_slots++ : -1;
 }
 
 /*
- * Gone processes' slots are taken over by the last ones', new processes come at the end: most
- * targets keep their index, hence their regions. A slot that changes its process is silent (tgid 0)
- * until DAMON has changed it too, so that no report is booked on the wrong one.
+ * A target that changes its index loses its regions (they belong to the index), and finding them
+ * again takes seconds. So gone processes leave holes, which new ones fill. A slot that changes its
+ * process is silent (tgid 0) until DAMON has changed it too: no report is booked on the wrong one.
  */
 static void assign_slots(struct damon *d, const struct ht_targets *t)
 {
-	pid_t old[MAX_TARGETS];
-	size_t i, nr_old = d->nr_slots;
+	size_t i;
+	int slot = 0;
 
-	memcpy(old, d->slot, nr_old * sizeof(old[0]));
-	for (i = 0; i < d->nr_slots;)
-		if (is_target(t, d->slot[i]))
-			i++;
-		else
-			d->slot[i] = d->slot[--d->nr_slots];
-	for (i = 0; i < t->nr && d->nr_slots < MAX_TARGETS; i++)
-		if (!has_slot(d, t->proc[i].tgid))
-			d->slot[d->nr_slots++] = t->proc[i].tgid;
+	for (i = 0; i < d->nr_slots; i++)
+		if (d->slot[i] && !is_target(t, d->slot[i])) {
+			d->slot[i] = 0;
+			set_map(d, i, 0);
+		}
+	for (i = 0; i < t->nr && slot >= 0; i++) {
+		if (has_slot(d, t->proc[i].tgid))
+			continue;
+		slot = free_slot(d);
+		if (slot >= 0)
+			d->slot[slot] = t->proc[i].tgid;
+	}
+	while (d->nr_slots && !d->slot[d->nr_slots - 1])
+		d->nr_slots--;
 	if (t->nr > MAX_TARGETS && !d->warned) {
 		pr_warn("source damon: %zu targets, watching %d of them", t->nr, MAX_TARGETS);
 		d->warned = true;
 	}
-	for (i = 0; i < nr_old; i++)
-		if (i >= d->nr_slots || d->slot[i] != old[i])
-			set_map(d, i, 0);
 }
 
 static bool still_on(struct damon *d)

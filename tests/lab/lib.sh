@@ -24,6 +24,8 @@ check()
 true_that() { awk "BEGIN { exit !($1) }" 2>/dev/null </dev/null; }
 holds()
 {
+	# shellcheck disable=SC2116,SC2086 # onto one line
+	set -- "$1" "$(echo $2)"
 	if true_that "$2"; then ok "$1 ($2)"; else not_ok "$1 (not true: $2)"; fi
 }
 
@@ -78,7 +80,8 @@ need_lab()
 
 # boot NAME SCRIPT [LAB OPTIONS...]: runs tests/lab/SCRIPT in a guest and counts its failures. What it
 # leaves in /out comes to $out, its output to $out/log. A guest that stops half-way has failed.
-# $guest_env is put before the command: NAME='value' ...
+# $guest_env is put before the command: NAME='value' ... $sizes are -s options, by default those of a
+# two-tier guest with some 100 MiB of free fast memory.
 boot()
 {
 	name=$1 script=$2
@@ -87,7 +90,8 @@ boot()
 	rm -rf "$out"
 	mkdir -p "$out"
 	from=$(date +%s)
-	set -- -o "$out" -t 300 -s node0_size=192M -s node1_size=512M -f tests/lab/lib.sh \
+	# shellcheck disable=SC2086
+	set -- -o "$out" -t 300 ${sizes:--s node0_size=192M -s node1_size=512M} -f tests/lab/lib.sh \
 		-f "tests/lab/$script" "$@"
 	for k in build/tests/lab/*; do
 		[ -f "$k" ] && [ -x "$k" ] && set -- -f "$k" "$@"
@@ -163,12 +167,14 @@ stat_is() { true_that "$(stat_of "$1" "$2") $3"; }
 # ---- processes to tier
 
 # spawn NAME REGION...: starts a subject and waits until its memory is in place. Its pid: $pid_NAME.
+# $program is the program's name, if not subject.
 spawn()
 {
 	spawn=$1
 	shift
 	mkfifo "$tmp/$spawn.in"
-	subject "$@" <"$tmp/$spawn.in" >"$tmp/$spawn.log" 2>"$tmp/$spawn.err" &
+	: >"$tmp/$spawn.log"
+	"${program:-subject}" "$@" <"$tmp/$spawn.in" >"$tmp/$spawn.log" 2>"$tmp/$spawn.err" &
 	eval "pid_$spawn=$!"
 	# Held open, so that it does not read the end of the file after each command.
 	sleep 1000 >"$tmp/$spawn.in" &

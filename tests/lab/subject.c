@@ -7,6 +7,7 @@
  * subject NAME=KIND:MIB:NODE[:cold] ...
  *	plain	4 KiB pages		thp	huge pages
  *	skew	huge pages of which only the first sixteen 4 KiB are used
+ *	sparse	one 4 KiB page in each 2 MiB; the rest is never touched
  *	mlock	locked			shmem	MAP_SHARED, mapped by a child too
  *	cow	private, shared with a child since a fork (only read)
  *	pinned	each page is held by a pipe (vmsplice)
@@ -45,10 +46,10 @@
 #define ROUND 4096 /* updates of a region between two looks at stdin */
 #define SKEW_PAGES 16
 
-enum kind { PLAIN, THP, SKEW, MLOCK, SHMEM, COW, PINNED, NR_KINDS };
+enum kind { PLAIN, THP, SKEW, SPARSE, MLOCK, SHMEM, COW, PINNED, NR_KINDS };
 
 static const char *const kind_name[NR_KINDS] = {
-	"plain", "thp", "skew", "mlock", "shmem", "cow", "pinned",
+	"plain", "thp", "skew", "sparse", "mlock", "shmem", "cow", "pinned",
 };
 
 struct region {
@@ -56,6 +57,7 @@ struct region {
 	enum kind kind;
 	char *p; /* NULL: unmapped */
 	uint64_t len, updates;
+	uint64_t mapped, used; /* bytes of each 2 MiB */
 	bool cold, child;
 };
 
@@ -86,14 +88,20 @@ static volatile uint64_t *cell_at(const struct region *r, uint64_t cell)
 	return (volatile uint64_t *)(r->p + cell * CELL);
 }
 
+/* Of the cells in the first so many bytes of each 2 MiB, number n. */
+static uint64_t nth_cell(uint64_t n, uint64_t bytes)
+{
+	return n / (bytes / CELL) * (HUGE / CELL) + n % (bytes / CELL);
+}
+
+static uint64_t nr_cells(const struct region *r, uint64_t bytes)
+{
+	return r->len / HUGE * (bytes / CELL);
+}
+
 static uint64_t pick_cell(const struct region *r, uint64_t rnd)
 {
-	uint64_t per_huge = SKEW_PAGES * PAGE / CELL, n;
-
-	if (r->kind != SKEW)
-		return (unsigned __int128)rnd * (r->len / CELL) >> 64;
-	n = (unsigned __int128)rnd * (r->len / HUGE * per_huge) >> 64;
-	return n / per_huge * (HUGE / CELL) + n % per_huge;
+	return nth_cell((unsigned __int128)rnd * nr_cells(r, r->used) >> 64, r->used);
 }
 
 static void use(struct subject *s, struct region *r, unsigned int n)
@@ -116,9 +124,10 @@ static void use(struct subject *s, struct region *r, unsigned int n)
 
 static bool intact(const struct region *r)
 {
-	uint64_t sum = 0, c, n;
+	uint64_t sum = 0, i, c, n;
 
-	for (c = 0; r->p && c < r->len / CELL; c++) {
+	for (i = 0; r->p && i < nr_cells(r, r->mapped); i++) {
+		c = nth_cell(i, r->mapped);
 		n = *cell_at(r, c) - first_value(r, c);
 		if (n > r->updates)
 			return false;
@@ -135,8 +144,11 @@ static void place(const struct region *r, int node)
 
 	if (mbind(r->p, r->len, MPOL_BIND, &mask, sizeof(mask) * 8, 0))
 		fail("mbind");
-	for (uint64_t c = 0; c < r->len / CELL; c++)
+	for (uint64_t i = 0; i < nr_cells(r, r->mapped); i++) {
+		uint64_t c = nth_cell(i, r->mapped);
+
 		*cell_at(r, c) = first_value(r, c);
+	}
 	/* From here on its pages may be anywhere. */
 	if (mbind(r->p, r->len, MPOL_DEFAULT, NULL, 0, 0))
 		fail("mbind");
@@ -185,7 +197,7 @@ static void map_region(struct subject *s, const char *arg)
 	struct region *r = &s->region[s->nr];
 	char kind[16], cold[8] = "";
 	unsigned int mib, node;
-	int flags = MAP_PRIVATE;
+	int flags = MAP_PRIVATE | MAP_NORESERVE;
 
 	if (s->nr == MAX_REGIONS || sscanf(arg, "%31[^=]=%15[^:]:%u:%u:%7s", r->name, kind, &mib,
 					   &node, cold) < 4) {
@@ -196,6 +208,8 @@ static void map_region(struct subject *s, const char *arg)
 		r->kind++;
 	r->len = (uint64_t)mib << 20;
 	r->cold = !strcmp(cold, "cold");
+	r->mapped = r->kind == SPARSE ? PAGE : HUGE;
+	r->used = r->kind == SKEW ? SKEW_PAGES * PAGE : r->mapped;
 	if (r->kind == SHMEM)
 		flags = MAP_SHARED;
 	r->p = mmap(NULL, r->len + HUGE, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
@@ -229,12 +243,12 @@ static struct region *find(struct subject *s, const char *name)
 
 static void count_nodes(const struct region *r, uint64_t *count)
 {
-	uint64_t nr = r->len / PAGE, i;
+	uint64_t per = r->mapped / PAGE, nr = r->len / HUGE * per, i;
 	void **addr = calloc(nr, sizeof(*addr));
 	int *status = calloc(nr, sizeof(*status));
 
 	for (i = 0; addr && i < nr; i++)
-		addr[i] = r->p + i * PAGE;
+		addr[i] = r->p + i / per * HUGE + i % per * PAGE;
 	if (!addr || !status || move_pages(0, nr, addr, NULL, status, 0))
 		fail("move_pages");
 	for (i = 0; i < nr; i++)
@@ -282,7 +296,7 @@ static void report(struct subject *s)
 		       ",\"updates\":%" PRIu64 ",\"intact\":%s,\"huge_kb\":%" PRIu64
 		       ",\"locked_kb\":%" PRIu64 ",\"node\":[",
 		       r->name, kind_name[r->kind], (long)r->p, (long)(r->p + r->len),
-		       r->len / PAGE, r->updates, ok ? "true" : "false",
+		       r->len / HUGE * (r->mapped / PAGE), r->updates, ok ? "true" : "false",
 		       smaps_kb(r, "AnonHugePages"), smaps_kb(r, "Locked"));
 		for (int n = 0; n < NODES; n++)
 			printf("%s%" PRIu64, n ? "," : "", count[n]);
@@ -357,6 +371,7 @@ static void do_exec(struct subject *s, char *args)
 
 	for (a = strtok_r(args, " ", &save); a && n <= MAX_REGIONS; a = strtok_r(NULL, " ", &save))
 		argv[n++] = a;
+	end_children(s);
 	fflush(stdout);
 	ht_marker(HT_MARK_STOP, 0, 0);
 	execv("/proc/self/exe", argv);

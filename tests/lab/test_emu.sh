@@ -36,10 +36,11 @@ guest()
 	tail -n 20 "$out/$name/log" | sed 's/^/# /'
 }
 
-# value NAME N KEY: number in the N-th result of a guest; for lists, the first element of KEY.
+# value NAME N KEY: number in the N-th result of a guest; of lists, the part of node 1.
 value()
 {
-	sed -n "$2p" "$out/$1/results.json" | sed -nE "s/^[^[]*(\[[^{]*)?\"$3\":\[?([-0-9.e+]+).*/\2/p"
+	sed -n "$2p" "$out/$1/results.json" | sed -E 's/"phases".*//' |
+		sed -nE "s/.*\"$3\":(\[[0-9]+,)?([-0-9.e+]+).*/\2/p"
 }
 
 per_op() { awk "BEGIN { print $(value "$1" "$2" model_ns) / $(value "$1" "$2" ops) }"; }
@@ -51,9 +52,8 @@ test_counts()
 	grep -E '^(ok|not ok|#) ' "$out/counts/log" | sed -E 's/^(ok|not ok) [0-9]+ - /\1 - /'
 	failed=$((failed + $(grep -c '^not ok' "$out/counts/log")))
 	grep -q '^1\.\.[1-9]' "$out/counts/log" || not_ok "the probe ran to its end"
-	check "every run of the probe is in the report" \
-		"$(grep -c '"tgid":' "$out/counts/emu.json")" \
-		"$(tr ',' '\n' <"$out/counts/emu.json" | grep -c '"tgid":[1-9]')"
+	# One per START: two nodes, mixed, three kinds, four for who, four periods, two more.
+	check "every run of the probe is in the report" 16 "$(grep -c '"tgid":[1-9]' "$out/counts/emu.json")"
 	check "no memory map was refused" 1 "$(grep -c '"bad_maps":0' "$out/counts/emu.json")"
 }
 
@@ -69,7 +69,7 @@ test_nodes()
 	holds "bound to node 1, node 0 serves next to nothing" "$(value nodes 2 fast_share) < 0.01"
 	holds "the same with huge pages" "$(value nodes 3 fast_share) < 0.01"
 	holds "the same with two threads" "$(value nodes 4 fast_share) < 0.01"
-	holds "two threads' updates are all counted" "$(value nodes 4 stores) < 20000"
+	holds "two threads' updates are all counted" "$(value nodes 4 stores) >= $(value nodes 4 ops)"
 	check "the last row of the series has all accesses" "$(last_row)" "$(sum_of_totals)"
 }
 
@@ -91,9 +91,9 @@ test_latency()
 	done
 	emu_probe --chase 4000000 --node 1 -s 4 --json /out/results.json' \
 		-s emu_model=1 -s emu_lat0=80 -s emu_lat1=250 -s emu_bw0=0 -s emu_bw1=0
-	# 64 MiB through 8 MiB of cache, a few instructions each; no more than 1/8 can hit.
-	holds "node 0: 80 ns" "$(per_op latency 1) > 70 && $(per_op latency 1) < 84"
-	holds "node 1: 250 ns" "$(per_op latency 2) > 220 && $(per_op latency 2) < 254"
+	# A cycle through eight times the cache never hits; a few instructions each.
+	holds "node 0: 80 ns" "$(per_op latency 1) > 78 && $(per_op latency 1) < 84"
+	holds "node 1: 250 ns" "$(per_op latency 2) > 245 && $(per_op latency 2) < 254"
 	holds "in the cache: 10 ns" "$(per_op latency 3) > 10 && $(per_op latency 3) < 18"
 }
 
@@ -103,7 +103,7 @@ test_bandwidth()
 		-s emu_model=1 -s emu_lat1=250 -s emu_bw1=100
 	# A line of 64 bytes at 100 MB/s takes 640 ns.
 	holds "a slow node is held to its bandwidth" \
-		"$(per_op bandwidth 1) > 560 && $(per_op bandwidth 1) < 650"
+		"$(per_op bandwidth 1) > 635 && $(per_op bandwidth 1) < 650"
 }
 
 # Within one boot and from boot to boot, with half the table in each node.

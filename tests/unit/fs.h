@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
-/* Directories of small files for tests: fake sysfs and procfs roots, and what was logged. */
+/* For tests: fake sysfs and procfs roots, what was logged, children that do not stay behind. */
 #ifndef HT_TEST_FS_H
 #define HT_TEST_FS_H
 
@@ -9,8 +9,10 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -67,6 +69,16 @@ FS_UNUSED static void fs_put_bytes(const char *dir, const char *path, const void
 FS_UNUSED static void fs_put(const char *dir, const char *path, const char *text)
 {
 	fs_put_bytes(dir, path, text, strlen(text));
+}
+
+/* fork() of a child that does not outlive a test that fails. */
+FS_UNUSED static pid_t fs_fork(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (!pid && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent))
+		_exit(99);
+	return pid;
 }
 
 /* Content of dir/path in a static buffer, "(none)" if it cannot be read. */

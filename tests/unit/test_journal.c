@@ -62,7 +62,7 @@ static void run_and_kill(const struct env *e, void (*fn)(const struct env *, str
 	int status;
 	pid_t pid;
 
-	pid = fork();
+	pid = fs_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		if (ht_journal_open_allow(&j, e->run, e->dir, NULL))
@@ -251,7 +251,7 @@ static void test_busy(void **state)
 
 	/* Held by another process, until it is killed. */
 	assert_int_equal(pipe(fds), 0);
-	pid = fork();
+	pid = fs_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		if (ht_journal_open_allow(&other, e->run, e->dir, NULL))

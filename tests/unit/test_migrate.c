@@ -161,7 +161,7 @@ static pid_t sleeper(uint64_t *base, size_t nr)
 	assert_true(p != MAP_FAILED);
 	madvise(p, nr * PAGE, MADV_NOHUGEPAGE);
 	assert_int_equal(pipe(fds), 0);
-	pid = fork();
+	pid = fs_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		memset(p, 1, nr * PAGE);
@@ -313,7 +313,7 @@ static void test_permission(void **state)
 
 	if (geteuid())
 		skip();
-	pid = fork();
+	pid = fs_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		struct batch *t = batch_new(victim, base, 4, 0, -2);

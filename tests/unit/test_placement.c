@@ -144,7 +144,7 @@ static void test_shared(void **state)
 	memset(shared, 1, 8 * PAGE);
 	memset(cow, 1, 8 * PAGE);
 	assert_int_equal(pipe(fds), 0);
-	pid = fork();
+	pid = fs_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		cow[0] = 2; /* a copy of its own; the others stay shared */
@@ -229,7 +229,7 @@ static void test_gone(void **state)
 	open_host(e);
 	p[0] = 1;
 	assert_int_equal(pipe(fds), 0);
-	pid = fork();
+	pid = fs_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		close(fds[1]);
@@ -293,7 +293,7 @@ static void test_without_rights(void **state)
 		skip();
 	for (int i = 0; i < 2048; i += 2)
 		p[i * PAGE] = 1;
-	pid = fork();
+	pid = fs_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		int bad = 0;

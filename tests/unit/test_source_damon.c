@@ -185,12 +185,12 @@ static void test_targets_change(void **state)
 	assert_int_equal(ht_source_epoch(src, &f->targets), 0);
 	expect_file(f, KD "0/state", "on");
 	expect_file(f, CTX "targets/nr_targets", "4");
-	/* The gone one's slot goes to the last, the new ones come behind. */
-	assert_int_equal(slot(f, 0), 300);
+	/* A new one takes the gone one's slot, the next comes behind; the others stay. */
+	assert_int_equal(slot(f, 0), 400);
 	assert_int_equal(slot(f, 1), 200);
-	assert_int_equal(slot(f, 2), 400);
+	assert_int_equal(slot(f, 2), 300);
 	assert_int_equal(slot(f, 3), 500);
-	expect_file(f, CTX "targets/0/pid_target", "300");
+	expect_file(f, CTX "targets/0/pid_target", "400");
 	expect_file(f, CTX "targets/3/pid_target", "500");
 	/* All gone; before that, too soon after the last change, nothing happens. */
 	set_targets(f, 0, NULL);
@@ -199,6 +199,36 @@ static void test_targets_change(void **state)
 	fs_put(f->dir, KD "0/state", "off\n");
 	assert_int_equal(ht_source_epoch(src, &f->targets), 0);
 	assert_int_equal(slot(f, 0), 0);
+	ht_source_close(src);
+}
+
+/* A hole in the middle holds ourselves and is booked on nobody; one at the end goes. */
+static void test_holes(void **state)
+{
+	const pid_t first[] = { 100, 200, 300 }, second[] = { 100, 300 }, third[] = { 100 };
+	struct fixture *f = *state;
+	struct ht_source *src;
+	char self[16];
+
+	if (!f->bpf)
+		skip();
+	snprintf(self, sizeof(self), "%d", getpid());
+	src = open_ok(f);
+	set_targets(f, 3, first);
+	assert_int_equal(ht_source_epoch(src, &f->targets), 0);
+	set_targets(f, 2, second);
+	fs_put(f->dir, KD "0/state", "off\n");
+	assert_int_equal(ht_source_epoch(src, &f->targets), 0);
+	assert_int_equal(slot(f, 1), 0);
+	assert_int_equal(slot(f, 2), 300);
+	expect_file(f, CTX "targets/nr_targets", "3");
+	expect_file(f, CTX "targets/1/pid_target", self);
+	set_targets(f, 1, third);
+	fs_put(f->dir, KD "0/state", "off\n");
+	assert_int_equal(ht_source_epoch(src, &f->targets), 0);
+	expect_file(f, CTX "targets/nr_targets", "1");
+	assert_int_equal(slot(f, 0), 100);
+	assert_int_equal(slot(f, 2), 0);
 	ht_source_close(src);
 }
 
@@ -367,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_setup_and_targets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_targets_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_holes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_journal_restores, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_are_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_without_vaddr, setup, teardown),

@@ -372,15 +372,16 @@ static void test_many(void **state)
 static void test_real(void **state)
 {
 	struct env *e = *state;
-	char *comms[] = { (char *)"ht-unit (x) y" };
+	char name[16], *comms[] = { name };
 	struct ht_selection sel = { .comm = comms, .nr_comm = 1 };
 	struct ht_proc *p;
 	char want[64], c;
 	int fds[2];
 	pid_t pid;
 
+	snprintf(name, sizeof(name), "a) S %d (b", getpid());
 	assert_int_equal(pipe(fds), 0);
-	pid = fork();
+	pid = fs_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		char *m = mmap(NULL, 32 << 20, PROT_READ | PROT_WRITE,

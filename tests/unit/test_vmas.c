@@ -90,7 +90,7 @@ static void test_gone(void **state)
 {
 	struct env *e = *state;
 	siginfo_t info;
-	pid_t pid = fork();
+	pid_t pid = fs_fork();
 
 	assert_true(pid >= 0);
 	if (!pid)

@@ -95,7 +95,7 @@ int main(void)
 {
 	struct json_object *o = bench_json_new("sample"), *list = json_object_new_array();
 	struct body_result body[NR_CASES];
-	struct fault_result fault;
+	struct fault_result fault = { 0 };
 	size_t i;
 	int err;
 

@@ -12,12 +12,14 @@
 #include "../../tests/bpf/env.h"
 #include "heatmap.h"
 
-#define BODY_SLICE (1U << 19) /* samples per measurement, and per aging tick */
-#define BODY_SLICES 6
-#define BODY_ADDRS (BODY_SLICE * BODY_SLICES)
+#define BODY_SLICE (1U << 19)	   /* samples per measurement */
+#define BODY_WARM (BODY_SLICE / 8) /* untimed ones before */
+#define BODY_SET (BODY_SLICE + BODY_WARM)
+#define BODY_ADDRS (2 * BODY_SET)
+#define BODY_WARM_ROUNDS 3
 #define BODY_ROUNDS 12
-#define BODY_WARM (BODY_SLICE / 8)
-#define BODY_CHUNK 65536 /* samples between two drains of the ring */
+#define BODY_TICK_PER_PAGE 4 /* samples per page and aging tick, as in the loader */
+#define BODY_CHUNK 65536     /* samples between two drains of the ring */
 #define BODY_BASE 0x7e0000000000ULL
 
 enum body_way {
@@ -53,16 +55,6 @@ struct body_args {
 	uint32_t first, nr, tgid;
 };
 
-struct body {
-	struct env env;
-	uint64_t *addr;
-	struct ring_buffer *rb;
-	struct page_table table; /* the ring's consumer counts here */
-	int fd[BODY_NR];
-	uint32_t tgid;
-	uint64_t fed; /* samples given to the sampler */
-};
-
 /*
  * Zipf by inversion of the generalised harmonic numbers' integral form (Gray et al. 1994): rank of
  * one draw among n.
@@ -70,6 +62,18 @@ struct body {
 struct zipf {
 	double theta, zetan, alpha, eta, half;
 	uint64_t n;
+};
+
+struct body {
+	struct env env;
+	uint64_t *addr;
+	struct ring_buffer *rb;
+	struct page_table table; /* the ring's consumer counts here */
+	int fd[BODY_NR];
+	uint32_t tgid;
+	uint64_t fed, fed_at_tick; /* samples given to the sampler */
+	struct zipf zipf;
+	uint64_t seed;
 };
 
 static double zipf_zeta(uint64_t n, double theta)
@@ -118,17 +122,16 @@ static uint64_t body_scatter(uint64_t rank, unsigned int bits)
 	return rank * 0xbf58476d1ce4e5b9ULL & mask;
 }
 
+/* Fresh addresses for a round: two sets, so that the sampler's second run repeats nothing. */
 static void body_fill_addrs(struct body *b, const struct body_case *c)
 {
 	unsigned int bits = 18 + __builtin_ctz(c->gib);
-	uint64_t seed = 42, page, i;
-	struct zipf z;
+	uint64_t page, i;
 
-	zipf_init(&z, 1ULL << bits, 0.99);
 	for (i = 0; i < BODY_ADDRS; i++) {
-		page = c->zipf ? body_scatter(zipf_draw(&z, &seed), bits)
-			       : bench_rand(&seed) >> (64 - bits);
-		b->addr[i] = BODY_BASE + (page << HT_PAGE_SHIFT) + (bench_rand(&seed) & 0xff8);
+		page = c->zipf ? body_scatter(zipf_draw(&b->zipf, &b->seed), bits)
+			       : bench_rand(&b->seed) >> (64 - bits);
+		b->addr[i] = BODY_BASE + (page << HT_PAGE_SHIFT) + (bench_rand(&b->seed) & 0xff8);
 	}
 }
 
@@ -169,6 +172,8 @@ static int body_open(struct body *b, const struct body_case *c)
 	b->rb = ring_buffer__new(bpf_object__find_map_fd_by_name(b->env.obj, "ring"), body_consume,
 				 &b->table, NULL);
 	b->tgid = getpid();
+	b->seed = 42;
+	zipf_init(&b->zipf, pages, 0.99);
 	for (i = 0; i < BODY_NR; i++)
 		b->fd[i] = env_prog(&b->env, body_prog[i]);
 	if (!b->addr || !b->rb)
@@ -206,23 +211,30 @@ static int body_feed(struct body *b, enum body_way way, uint32_t first, uint32_t
 }
 
 /*
- * One slice one way: nanoseconds per sample, negative on error. A part of the slice goes first,
- * untimed: the way before left its own data in the caches.
+ * One slice one way: nanoseconds per sample, negative on error. Some samples go first, untimed: the
+ * way before left its own data in the caches.
  */
-static double body_slice(struct body *b, enum body_way way, uint32_t slice)
+static double body_slice(struct body *b, enum body_way way)
 {
-	uint32_t first = slice * BODY_SLICE;
+	uint32_t first = way == BODY_TILE_AGAIN ? BODY_SET : 0;
 	uint64_t start;
 
-	b->env.ctl->tick++;
 	if (body_feed(b, way, first, BODY_WARM))
 		return -1;
-	/* Another tick, or the same addresses would repeat within one. */
-	b->env.ctl->tick++;
 	start = bench_cpu_ns();
-	if (body_feed(b, way, first, BODY_SLICE))
+	if (body_feed(b, way, first + BODY_WARM, BODY_SLICE))
 		return -1;
 	return (double)(bench_cpu_ns() - start) / BODY_SLICE;
+}
+
+static void body_tick(struct body *b, const struct body_case *c)
+{
+	uint64_t pages = (uint64_t)c->gib << 18;
+
+	if (b->fed - b->fed_at_tick < BODY_TICK_PER_PAGE * pages)
+		return;
+	b->env.ctl->tick++;
+	b->fed_at_tick = b->fed;
 }
 
 /* Memory a map takes in the kernel. */
@@ -297,21 +309,22 @@ static int body_fill_tables(struct body *b, const struct body_case *c)
 	return 0;
 }
 
-static int body_rounds(struct body *b, struct body_result *r)
+static int body_rounds(struct body *b, const struct body_case *c, struct body_result *r)
 {
 	double v[BODY_NR][BODY_ROUNDS], diff[BODY_ROUNDS], ns;
-	int round, k;
+	int round, k, way;
 
-	/* Negative rounds warm up. */
-	for (round = -BODY_SLICES; round < BODY_ROUNDS; round++) {
+	for (round = -BODY_WARM_ROUNDS; round < BODY_ROUNDS; round++) {
+		body_fill_addrs(b, c);
 		for (k = 0; k < BODY_NR; k++) {
-			ns = body_slice(b, (k + round + BODY_SLICES) % BODY_NR,
-					(round + BODY_SLICES) % BODY_SLICES);
+			way = (k + round + BODY_NR) % BODY_NR;
+			ns = body_slice(b, way);
 			if (ns < 0)
 				return -EIO;
 			if (round >= 0)
-				v[(k + round + BODY_SLICES) % BODY_NR][round] = ns;
+				v[way][round] = ns;
 		}
+		body_tick(b, c);
 	}
 	for (round = 0; round < BODY_ROUNDS; round++)
 		diff[round] = fabs(v[BODY_TILE][round] - v[BODY_TILE_AGAIN][round]);
@@ -333,13 +346,11 @@ static int body_run(const struct body_case *c, struct body_result *r)
 
 	bench_progress("%2u GiB, %s: preparing maps", c->gib, c->zipf ? "zipf" : "uniform");
 	err = body_open(&b, c);
-	if (!err) {
-		body_fill_addrs(&b, c);
+	if (!err)
 		err = body_fill_tables(&b, c);
-	}
 	if (!err) {
 		bench_progress("%2u GiB, %s: measuring", c->gib, c->zipf ? "zipf" : "uniform");
-		err = body_rounds(&b, r);
+		err = body_rounds(&b, c, r);
 	}
 	if (!err)
 		body_memory(&b, c, r);
