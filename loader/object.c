@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,6 +20,7 @@
 #include "object.h"
 
 #define VERIFIER_LINES 20
+#define OPEN_SECONDS 10
 
 static const char *const prog_name[HT_PROG_NR] = {
 	[HT_PROG_RANK] = "ht_rank", [HT_PROG_ADMIT] = "ht_admit", [HT_PROG_TICK] = "ht_tick",
@@ -34,6 +39,17 @@ static const char *const pinned_maps[] = {
 	"control", "heat", "heat_index", "heat_pages", "stats", "targets", "ranges", "moves",
 };
 
+/* The name comes from a file, and goes to terminals. */
+static void clean_name(char *name)
+{
+	size_t i;
+
+	name[HT_NAME_LEN - 1] = '\0';
+	for (i = 0; name[i]; i++)
+		if (name[i] <= ' ' || name[i] > '~')
+			name[i] = '?';
+}
+
 static int read_info(struct ht_object *o)
 {
 	const struct ht_policy_info *info;
@@ -47,7 +63,7 @@ static int read_info(struct ht_object *o)
 		if (!info || size < sizeof(*info) || info->magic != HT_ABI_MAGIC)
 			break;
 		o->info = *info;
-		o->info.name[HT_NAME_LEN - 1] = '\0';
+		clean_name(o->info.name);
 		if (info->abi == HT_ABI_VERSION)
 			return 0;
 		pr_err("%s: policy '%s' was built for ABI %u, this loader speaks ABI %u: rebuild it "
@@ -66,26 +82,27 @@ static int check_shape(struct ht_object *o)
 {
 	static const struct {
 		const char *name;
-		uint32_t value;
+		uint32_t value, nr; /* nr: elements the loader relies on, 0 = it sets their number */
 	} want[] = {
-		{ "control", sizeof(struct ht_ctl) },
-		{ "heat", sizeof(struct ht_tile) },
-		{ "heat_index", sizeof(struct ht_bucket) },
-		{ "heat_pages", sizeof(struct ht_detail) },
-		{ "free_tiles", sizeof(struct ht_id_line) },
-		{ "free_pages", sizeof(struct ht_id_line) },
-		{ "inject", sizeof(struct ht_inject_rec) },
-		{ "ranges", sizeof(struct ht_range) },
-		{ "moves", sizeof(struct ht_move) },
-		{ "stats", sizeof(struct ht_cpu_stats) },
-		{ "targets", sizeof(struct ht_target) },
+		{ "control", sizeof(struct ht_ctl), 1 },
+		{ "heat", sizeof(struct ht_tile), 0 },
+		{ "heat_index", sizeof(struct ht_bucket), 0 },
+		{ "heat_pages", sizeof(struct ht_detail), 0 },
+		{ "free_tiles", sizeof(struct ht_id_line), 0 },
+		{ "free_pages", sizeof(struct ht_id_line), 0 },
+		{ "inject", sizeof(struct ht_inject_rec), HT_INJECT_MAX },
+		{ "ranges", sizeof(struct ht_range), HT_RANGES_MAX },
+		{ "moves", sizeof(struct ht_move), HT_MOVES_MAX },
+		{ "stats", sizeof(struct ht_cpu_stats), 0 },
+		{ "targets", sizeof(struct ht_target), 0 },
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
 		struct bpf_map *m = bpf_object__find_map_by_name(o->obj, want[i].name);
 
-		if (m && bpf_map__value_size(m) == want[i].value && bpf_map__key_size(m) == 4)
+		if (m && bpf_map__value_size(m) == want[i].value && bpf_map__key_size(m) == 4 &&
+		    bpf_map__max_entries(m) >= want[i].nr)
 			continue;
 		pr_err("%s: map '%s' is missing or has another layout: rebuild the policy with the "
 		       "headers of this version",
@@ -99,6 +116,43 @@ static int check_shape(struct ht_object *o)
 		return -EPROTO;
 	}
 	return 0;
+}
+
+/* In the child of survives_open(): exits, or dies of the file. */
+static void try_open(const char *path)
+{
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM };
+	static const struct rlimit no_core;
+	size_t i;
+
+	for (i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+		signal(fatal[i], SIG_DFL);
+	setrlimit(RLIMIT_CORE, &no_core);
+	alarm(OPEN_SECONDS);
+	libbpf_set_print(NULL);
+	bpf_object__open_file(path, NULL);
+	_exit(0);
+}
+
+/*
+ * libbpf trusts its input: 1.1 reads where a damaged file points it. A child opens the file first,
+ * so that a crash is an error here.
+ */
+static bool survives_open(const char *path)
+{
+	int status = 0;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid)
+		try_open(path);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid <= 0 || !WIFSIGNALED(status))
+		return true;
+	pr_err("%s: not a BPF object that libbpf can read: it is damaged (libbpf died of %s)", path,
+	       strsignal(WTERMSIG(status)));
+	return false;
 }
 
 int ht_object_open(struct ht_object *o, const char *path)
@@ -118,6 +172,8 @@ int ht_object_open(struct ht_object *o, const char *path)
 		pr_err("%s: not a regular file", path);
 		return -EINVAL;
 	}
+	if (!survives_open(path))
+		return -ENOEXEC;
 	ht_bpflog_clear();
 	o->obj = bpf_object__open_file(path, NULL);
 	if (!o->obj) {

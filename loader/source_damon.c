@@ -11,7 +11,10 @@
  * always.
  *
  * DAMON's sysfs holds everybody's configuration, and changing the number of kdamonds wipes all of
- * it: where somebody has set up anything there, this source stays out.
+ * it: where somebody has set up anything there, this source stays out. The kernel's own users of
+ * DAMON keep others out as well. Of these damon_stat only collects numbers and is on by default in
+ * some kernels: it is stopped for as long as this source runs. The others act on memory: they are
+ * for the administrator to stop.
  */
 #include <bpf/bpf.h>
 #include <dirent.h>
@@ -44,7 +47,13 @@
 #define RESTART_SECONDS 5.0
 #define COMMIT_SECONDS 1.0
 
+#define STAT_PARAM "module/damon_stat/parameters/enabled"
+
 struct damon {
+	const struct ht_roots *roots;
+	struct ht_journal *journal; /* may be NULL */
+	bool noted;		    /* the off switch is in the journal */
+	bool stat_stopped;
 	char dir[PATH_MAX - 256]; /* .../admin/kdamonds */
 	int tp_fd;
 	int map_targets;
@@ -97,6 +106,33 @@ static int has_vaddr(const struct ht_roots *roots)
 	return found ? 1 : lines ? 0 : -1;
 }
 
+static bool module_on(const struct ht_roots *roots, const char *module)
+{
+	char val[8];
+
+	return ht_read_str(val, sizeof(val), "%s/module/%s/parameters/enabled", roots->sys,
+			   module) > 0 &&
+	       (val[0] == 'Y' || val[0] == 'y' || val[0] == '1');
+}
+
+/* -EBUSY while the kernel itself uses DAMON for more than numbers. */
+static int check_modules(const struct ht_roots *roots, char *why, size_t size)
+{
+	static const char *const modules[] = { "damon_reclaim", "damon_lru_sort" };
+	size_t i;
+
+	for (i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
+		if (!module_on(roots, modules[i]))
+			continue;
+		snprintf(why, size,
+			 "%s is on and DAMON has room for one user: echo N > "
+			 "/sys/module/%s/parameters/enabled",
+			 modules[i], modules[i]);
+		return -EBUSY;
+	}
+	return 0;
+}
+
 /* -EBUSY when anything is set up, whether it runs or not: it is not ours to wipe. */
 static int check_free(const struct ht_roots *roots, char *why, size_t size)
 {
@@ -114,7 +150,7 @@ static int check_free(const struct ht_roots *roots, char *why, size_t size)
 		return err;
 	}
 	if (!nr)
-		return 0;
+		return check_modules(roots, why, size);
 	for (i = 0; i < nr && i < 64 && strcmp(state, "on"); i++)
 		if (ht_read_str(state, sizeof(state), "%s/%s/%" PRIu64 "/state", roots->sys, dir,
 				i) < 0)
@@ -175,6 +211,28 @@ static bool kernel_can_commit(void)
 	return major > 6 || (major == 6 && minor >= 12);
 }
 
+/* damon_stat goes on again behind us; after a crash, by the journal. */
+static int stop_stat(struct damon *d)
+{
+	char path[PATH_MAX];
+	int err;
+
+	if (!module_on(d->roots, "damon_stat"))
+		return 0;
+	snprintf(path, sizeof(path), "%s/" STAT_PARAM, d->roots->sys);
+	err = d->journal ? ht_journal_write(d->journal, path, "N") : ht_write_str("N", "%s", path);
+	d->stat_stopped = !err;
+	return err;
+}
+
+static void restart_stat(struct damon *d)
+{
+	if (d->stat_stopped && ht_write_str("Y", "%s/" STAT_PARAM, d->roots->sys))
+		pr_warn("source damon: cannot switch damon_stat on again; do it by hand: echo Y > "
+			"/sys/" STAT_PARAM);
+	d->stat_stopped = false;
+}
+
 /* Off first: the number of kdamonds cannot change while one runs. */
 static void damon_remove(struct damon *d)
 {
@@ -190,28 +248,33 @@ static void damon_remove(struct damon *d)
 	d->created = false;
 }
 
-static int journal_notes(struct damon *d, struct ht_journal *journal)
+/* "Write val into file" on recovery; undone newest first. */
+static int note(struct damon *d, const char *file, const char *val)
 {
 	char path[PATH_MAX];
-	int err;
 
-	if (!journal)
+	if (!d->journal)
 		return 0;
-	/* Undone newest first: off, then away. */
-	snprintf(path, sizeof(path), "%s/nr_kdamonds", d->dir);
-	err = ht_journal_note_write(journal, path, "0");
-	if (err)
-		return err;
-	snprintf(path, sizeof(path), "%s/0/state", d->dir);
-	return ht_journal_note_write(journal, path, "off");
+	snprintf(path, sizeof(path), "%s/%s", d->dir, file);
+	return ht_journal_note_write(d->journal, path, val);
 }
 
-static int damon_create(struct damon *d, struct ht_journal *journal, char *why, size_t size)
+static int switch_on(struct damon *d)
+{
+	int err = d->noted ? 0 : note(d, "0/state", "off");
+
+	d->noted |= !err;
+	return err ? err : put(d, "on", "0/state");
+}
+
+static int damon_create(struct damon *d, char *why, size_t size)
 {
 	char ops[128] = "";
 	int err;
 
-	err = journal_notes(d, journal);
+	err = stop_stat(d);
+	if (!err)
+		err = note(d, "nr_kdamonds", "0");
 	if (!err)
 		err = put(d, "1", "nr_kdamonds");
 	if (err) {
@@ -251,6 +314,7 @@ static void damon_free(struct damon *d)
 	uint32_t i;
 
 	damon_remove(d);
+	restart_stat(d);
 	for (i = 0; d->map_targets >= 0 && i < d->nr_slots; i++)
 		set_map(d, i, 0);
 	if (d->tp_fd >= 0)
@@ -258,13 +322,15 @@ static void damon_free(struct damon *d)
 	free(d);
 }
 
-static struct damon *damon_new(const struct ht_roots *roots)
+static struct damon *damon_new(const struct ht_roots *roots, struct ht_journal *journal)
 {
 	struct damon *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return NULL;
 	snprintf(d->dir, sizeof(d->dir), "%s/kernel/mm/damon/admin/kdamonds", roots->sys);
+	d->roots = roots;
+	d->journal = journal;
 	d->tp_fd = -1;
 	d->map_targets = -1;
 	d->can_commit = kernel_can_commit();
@@ -274,7 +340,7 @@ static struct damon *damon_new(const struct ht_roots *roots)
 static int damon_open(struct ht_source *src, const struct ht_source_opts *opts,
 		      const struct ht_source_bpf *bpf, struct ht_journal *journal)
 {
-	struct damon *d = damon_new(opts->roots);
+	struct damon *d = damon_new(opts->roots, journal);
 	char why[256] = "";
 	int err;
 
@@ -289,7 +355,7 @@ static int damon_open(struct ht_source *src, const struct ht_source_opts *opts,
 		snprintf(why, sizeof(why), "cannot attach to " TRACEPOINT ": %s", strerror(-err));
 		goto out;
 	}
-	err = damon_create(d, journal, why, sizeof(why));
+	err = damon_create(d, why, sizeof(why));
 	if (err)
 		goto out;
 	d->map_targets = bpf->map_damon_targets;
@@ -297,8 +363,9 @@ static int damon_open(struct ht_source *src, const struct ht_source_opts *opts,
 	src->period = HT_SOURCE_GUESS;
 	snprintf(src->detail, sizeof(src->detail),
 		 "kdamond on virtual addresses, looks every 5 ms, reports every 100 ms, %d-%d "
-		 "regions, targets change by %s",
-		 REGIONS_MIN, REGIONS_MAX, d->can_commit ? "commit" : "restart");
+		 "regions, targets change by %s%s",
+		 REGIONS_MIN, REGIONS_MAX, d->can_commit ? "commit" : "restart",
+		 d->stat_stopped ? "; damon_stat is off meanwhile" : "");
 	return 0;
 out:
 	pr_err("source damon: %s", why);
@@ -433,7 +500,7 @@ static int damon_apply(struct damon *d, uint64_t rss)
 		return 0;
 	err = write_targets(d, rss);
 	if (!err)
-		err = put(d, commit ? "commit" : "on", "0/state");
+		err = commit ? put(d, "commit", "0/state") : switch_on(d);
 	if (err && commit) { /* a target died on the way: start over at the next epoch */
 		put(d, "off", "0/state");
 		d->on = false;
@@ -461,8 +528,8 @@ static int damon_follow(struct damon *d, const struct ht_targets *t)
 	for (i = 0; d->on && i < d->nr_slots; i++)
 		set_map(d, i, d->slot[i]);
 	if (err == -EBUSY)
-		pr_err("source damon: the kernel refuses a second DAMON user: something else "
-		       "(damon_stat, damon_reclaim, damon_lru_sort) has started since");
+		pr_err("source damon: the kernel has room for one DAMON user, and another has "
+		       "started since");
 	else if (err)
 		pr_err("source damon: cannot start the kdamond: %s", strerror(-err));
 	return err;
@@ -579,7 +646,7 @@ static int damon_probe(const struct ht_source_opts *opts, unsigned int ms,
 		       struct ht_source_probe *res)
 {
 	static const char *const field[] = { "start", "end", "nr_accesses" };
-	struct damon *d = damon_new(opts->roots);
+	struct damon *d = damon_new(opts->roots, NULL);
 	struct ht_workout w = {};
 	struct damon_probe p = { .res = res, .w = &w };
 	struct ht_journal *journal = NULL;
@@ -590,10 +657,12 @@ static int damon_probe(const struct ht_source_opts *opts, unsigned int ms,
 		err = ht_tracepoint_field(opts->roots, TRACEPOINT, field[i], &p.off[i], &p.size[i]);
 	if (!err)
 		err = ht_journal_open(&journal, NULL, &recovered);
-	if (!err)
+	if (!err) {
+		d->journal = journal;
 		err = ht_workout_open(&w, 64 << 20);
+	}
 	if (!err)
-		err = damon_create(d, journal, res->verdict, sizeof(res->verdict));
+		err = damon_create(d, res->verdict, sizeof(res->verdict));
 	if (!err)
 		err = probe_run(d, opts->roots, &p, ms);
 	if (!err)

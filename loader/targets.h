@@ -69,8 +69,8 @@ struct ht_targets {
 	size_t nr, cap;
 	const struct ht_selection *sel;
 	const struct ht_roots *roots;
-	pid_t self;	   /* never a target */
-	char **cgroup;	   /* sel->cgroup as /proc/PID/cgroup would have it; owned */
+	pid_t self;    /* never a target */
+	char **cgroup; /* sel->cgroup as /proc/PID/cgroup would have it; owned */
 	size_t nr_cgroup;
 	unsigned int scan; /* scans so far */
 	bool full;	   /* HT_TARGETS_MAX was reached, and told */

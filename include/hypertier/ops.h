@@ -114,6 +114,8 @@ enum ht_exit_kind {
 	HT_EXIT_SWAP, /* another policy took over */
 	HT_EXIT_ERROR, /* the policy failed */
 	HT_EXIT_STALL, /* it exceeded its time */
+	HT_EXIT_THRASH, /* most pages it moved came back */
+	HT_EXIT_WORSE, /* the fast share fell against its predecessor's */
 };
 
 struct ht_exit {

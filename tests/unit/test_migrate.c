@@ -374,33 +374,35 @@ static void test_node_full(void **state)
 	free(t);
 }
 
-/* Calls that take too long get shorter; huge pages have a chunk size of their own. */
+/* The most pages of one call, of a batch of nr whose every page costs ns. */
+static size_t longest(struct ht_migrate *m, size_t nr, unsigned int ns, bool huge)
+{
+	struct batch *t = batch_new(1, 0, nr, 0, 1);
+
+	model->longest = 0;
+	model->delay_ns = ns;
+	t->b.huge = huge;
+	assert_int_equal(ht_migrate_move(m, &t->b), 0);
+	free(t);
+	return model->longest;
+}
+
+/* Calls that take too long get shorter, to a floor; huge pages have a chunk size of their own. */
 static void test_adapts(void **state)
 {
 	struct model *mo = model_start(64);
-	struct batch *t;
 
-	mo->delay_ns = 1000000;
-	t = batch_new(1, 0, 400, 0, 1);
 	for (size_t i = 0; i < mo->nr; i++)
 		mo->node[i] = 0; /* answered at once by the model, but slowly */
-	assert_int_equal(ht_migrate_move(*state, &t->b), 0);
-	assert_int_equal(mo->longest, 256);
-	mo->longest = 0;
-	t->b.nr = 300;
-	assert_int_equal(ht_migrate_move(*state, &t->b), 0);
-	assert_true(mo->longest <= 72);
-	mo->longest = 0;
-	t->b.nr = 60;
-	assert_int_equal(ht_migrate_move(*state, &t->b), 0);
-	assert_true(mo->longest <= 20);
-	mo->longest = 0;
-	mo->delay_ns = 0;
-	t->b.nr = 400;
-	t->b.huge = true;
-	assert_int_equal(ht_migrate_move(*state, &t->b), 0);
-	assert_true(mo->longest >= 64 && mo->longest <= 256);
-	free(t);
+	assert_int_equal(longest(*state, 400, 500000, false), 256);
+	assert_int_equal(longest(*state, 300, 500000, false), 128);
+	assert_int_equal(longest(*state, 300, 500000, false), 128);
+
+	assert_int_equal(longest(*state, 8, 12000000, true), 4);
+	assert_int_equal(longest(*state, 8, 12000000, true), 2);
+	/* Quick again: both grow. */
+	assert_true(longest(*state, 400, 0, true) >= 32);
+	assert_true(longest(*state, 4096, 0, false) >= 512);
 }
 
 static void test_names(void **state)

@@ -287,6 +287,29 @@ static void test_others_are_left_alone(void **state)
 	expect_reason(f, "cannot be read");
 }
 
+/* The kernel's own users: the one that only counts is stopped and started again. */
+static void test_kernel_modules(void **state)
+{
+	struct fixture *f = *state;
+	struct ht_source *src;
+
+	fs_put(f->dir, "sys/module/damon_reclaim/parameters/enabled", "Y\n");
+	expect_reason(f, "damon_reclaim is on");
+	fs_put(f->dir, "sys/module/damon_reclaim/parameters/enabled", "N\n");
+	fs_put(f->dir, "sys/module/damon_stat/parameters/enabled", "Y\n");
+	if (!f->bpf)
+		skip();
+	src = open_ok(f);
+	expect_file(f, "sys/module/damon_stat/parameters/enabled", "N");
+	assert_non_null(strstr(ht_source_detail(src), "damon_stat"));
+	ht_source_close(src);
+	expect_file(f, "sys/module/damon_stat/parameters/enabled", "Y");
+	src = open_ok(f);
+	assert_int_equal(ht_journal_undo(f->journal), 0);
+	expect_file(f, "sys/module/damon_stat/parameters/enabled", "Y");
+	ht_source_close(src);
+}
+
 static void test_kernel_without_vaddr(void **state)
 {
 	struct fixture *f = *state;
@@ -400,6 +423,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_holes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_journal_restores, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_are_left_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kernel_modules, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_without_vaddr, setup, teardown),
 		cmocka_unit_test(test_this_kernel),
 		cmocka_unit_test_setup_teardown(test_real_kdamond, setup, teardown),

@@ -70,7 +70,7 @@ TU_UNUSED static uint32_t tu_poisson(uint64_t *state, double mean)
 struct tu_map {
 	struct ht_heatmap_mem mem;
 	struct ht_heatmap hm;
-	uint64_t dropped[HT_DROP_NR];
+	uint64_t dropped[HT_DROP_NR], counted;
 };
 
 TU_UNUSED static void *tu_zalloc(size_t nr, size_t size)
@@ -280,7 +280,7 @@ TU_UNUSED static void tu_count_page(struct tu_map *m, struct ht_tile *t, unsigne
 	t->win_n++;
 	t->win_r += !!(t->touched[cell / 64] & bit);
 	t->touched[cell / 64] |= bit;
-	if (t->win_n % 8 == 0)
+	if (m->counted % 8 == 0)
 		tu_test_dispersion(m, t);
 }
 
@@ -298,6 +298,7 @@ TU_UNUSED static uint32_t tu_sample_w(struct tu_map *m, uint32_t tgid, uint64_t 
 	tu_age(m, t);
 	t->total += weight;
 	tu_count_page(m, t, va / TU_PAGE % HT_TILE_PAGES);
+	m->counted++;
 	return id;
 }
 

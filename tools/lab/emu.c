@@ -31,7 +31,9 @@
  * instructions, which are counted by translation block, so a fault in the middle or a marker costs
  * a few. The model knows nothing of prefetching, of the TLB, or of the kernel's own traffic.
  *
- * EMU_COST
+ * Cost in host CPU time, gups with 20 million updates of 256 MiB (40 million accesses), QEMU 10.0:
+ * without plugin 6.8 s, counting and sampling every 1000th 8.3 s (1.22), with the cache model 11.0
+ * s (1.62). Boot, setting up and checking, which are not counted: 6.7 s without, 7.0 s with (1.05).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -122,26 +122,45 @@ static inline unsigned int position(const struct node *n, uint64_t key)
 	return i - 1;
 }
 
+/* Whether this can be a node: damage is to be reported, not to be followed. */
+static inline bool sound(const struct btree *b, const struct node *n)
+{
+	return n >= b->pool && n < b->pool + b->nodes && n->nr && n->nr <= FANOUT;
+}
+
+/* The leaf a key is in, NULL if the way there is damaged. */
 static const struct node *find(const struct btree *b, uint64_t key)
 {
 	const struct node *n = b->root;
 
-	while (!n->leaf)
+	for (unsigned int level = 1; level < b->height; level++) {
+		if (!sound(b, n) || n->leaf)
+			return NULL;
 		n = n->child[position(n, key)];
-	return n;
+	}
+	return sound(b, n) && n->leaf ? n : NULL;
 }
 
 static void look_up(struct btree *b, uint64_t key, uint64_t range)
 {
 	const struct node *n = find(b, key);
-	unsigned int i = position(n, key);
+	unsigned int i;
 
+	if (!n) {
+		b->bad++;
+		return;
+	}
+	i = position(n, key);
 	b->bad += n->key[i] != key;
 	for (; range && n; range--) {
 		b->bad += n->value[i] != value_of(n->key[i]);
-		if (++i == n->nr) {
-			n = n->next;
-			i = 0;
+		if (++i < n->nr)
+			continue;
+		n = n->next;
+		i = 0;
+		if (n && !sound(b, n)) {
+			b->bad++;
+			return;
 		}
 	}
 }
@@ -178,7 +197,7 @@ static bool verify(struct btree *b)
 {
 	uint64_t i = 0;
 
-	for (const struct node *n = b->first; n && n->leaf && n->nr <= FANOUT; n = n->next) {
+	for (const struct node *n = b->first; n && sound(b, n) && i < b->keys; n = n->next) {
 		b->bad += find(b, n->key[0]) != n;
 		for (unsigned int k = 0; k < n->nr; k++, i++)
 			b->bad += n->key[k] != key_of(i) || n->value[k] != value_of(n->key[k]);

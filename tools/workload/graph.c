@@ -32,6 +32,12 @@ struct graph {
 	uint64_t edges_done;
 };
 
+/* Target of an edge; one that was damaged must not lead out of the arrays. */
+static inline uint32_t edge_at(const struct graph *g, uint64_t e)
+{
+	return g->edge[e] & (g->nr - 1);
+}
+
 static inline uint32_t scatter(const struct graph *g, uint32_t v)
 {
 	return v * SCATTER & (g->nr - 1);
@@ -114,7 +120,7 @@ static bool bfs(struct graph *g)
 		uint32_t v = g->queue[head++];
 
 		for (uint64_t e = g->row[v]; e < g->row[v + 1]; e++) {
-			uint32_t t = g->edge[e];
+			uint32_t t = edge_at(g, e);
 
 			if (g->level[t] != NO_LEVEL)
 				continue;
@@ -142,7 +148,7 @@ static bool pagerank(struct graph *g)
 		float sum = 0;
 
 		for (uint64_t e = g->row[v]; e < g->row[v + 1]; e++)
-			sum += g->rank[g->edge[e]] / g->out[g->edge[e]];
+			sum += g->rank[edge_at(g, e)] / g->out[edge_at(g, e)];
 		g->next[v] = (0.15f + 0.85f * (float)lost) / g->nr + 0.85f * sum;
 		g->edges_done += g->row[v + 1] - g->row[v];
 		if (v % 4096 == 0 && !wl_tick(&g->w, g->edges_done))
@@ -178,7 +184,7 @@ static uint64_t check_levels(const struct graph *g)
 		if (g->level[v] == NO_LEVEL)
 			continue;
 		for (uint64_t e = g->row[v]; e < g->row[v + 1]; e++)
-			bad += g->level[g->edge[e]] > g->level[v] + 1;
+			bad += g->level[edge_at(g, e)] > g->level[v] + 1;
 	}
 	return bad;
 }

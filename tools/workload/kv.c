@@ -57,14 +57,14 @@ static struct item *lookup(const struct kv *kv, uint64_t key)
 {
 	uint64_t slot = wl_mix(key) & (kv->index_size - 1);
 
-	while (kv->index[slot]) {
+	while (kv->index[slot] && kv->index[slot] <= kv->nr) {
 		struct item *it = item_at(kv, kv->index[slot] - 1);
 
 		if (it->key == key)
 			return it;
 		slot = (slot + 1) & (kv->index_size - 1);
 	}
-	return NULL;
+	return NULL; /* which is damage, as all keys are there */
 }
 
 static void store(const struct kv *kv, struct item *it)

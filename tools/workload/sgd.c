@@ -16,7 +16,7 @@
 
 struct sample {
 	int32_t label; /* fixed point */
-	uint32_t scale;
+	uint32_t pad;
 	struct {
 		uint32_t feature;
 		int32_t value;
@@ -48,7 +48,7 @@ static void make_sample(const struct sgd *s, uint64_t i, struct sample *out)
 		label += out->x[k].value * (int64_t)(wl_mix(out->x[k].feature) & 0x1ff) / 0x1ff;
 	}
 	out->label = label / 8;
-	out->scale = NONZEROS;
+	out->pad = 0;
 }
 
 static void setup(struct sgd *s)
@@ -63,20 +63,27 @@ static void setup(struct sgd *s)
 	wl_extra(&s->w, "\"samples\":%" PRIu64 ",\"weights\":%u,", s->nr_samples, s->nr_weights);
 }
 
+/* One that was damaged must not lead out of the weights. */
+static inline uint32_t feature_at(const struct sgd *s, const struct sample *a, unsigned int k)
+{
+	return a->x[k].feature < s->nr_weights ? a->x[k].feature : 0;
+}
+
 static double train(struct sgd *s, const struct sample *a)
 {
 	int64_t predicted = 0, err;
 	uint64_t sum = 0, weighted = 0;
 
 	for (unsigned int k = 0; k < NONZEROS; k++)
-		predicted += (int64_t)s->weight[a->x[k].feature] * a->x[k].value / ONE;
+		predicted += (int64_t)s->weight[feature_at(s, a, k)] * a->x[k].value / ONE;
 	err = a->label - predicted;
 	for (unsigned int k = 0; k < NONZEROS; k++) {
-		int32_t step = err * a->x[k].value / ONE / (int64_t)a->scale;
+		uint32_t f = feature_at(s, a, k);
+		int32_t step = err * a->x[k].value / ONE / NONZEROS;
 
-		s->weight[a->x[k].feature] += step;
+		s->weight[f] += step;
 		sum += (uint64_t)(int64_t)step;
-		weighted += (uint64_t)(int64_t)step * a->x[k].feature;
+		weighted += (uint64_t)(int64_t)step * f;
 	}
 	s->sum += sum;
 	s->weighted += weighted;

@@ -48,10 +48,10 @@ struct wl {
 	struct ring ring;
 	unsigned int fast_nodes;
 	double t0, t_phase, t_live, elapsed;
-	uint64_t ops, ops_phase;
+	uint64_t ops, ops_phase, ops_live;
 	unsigned int phase, nr_phases;
 	struct wl_phase_info phases[HT_RING_MAX_PHASES];
-	struct ring_totals before, result;
+	struct ring_totals before, last, result;
 	uint32_t hist[WL_HIST];
 	uint64_t hist_nr;
 	char extra[4096]; /* more members for the JSON object, each ending in a comma */
@@ -329,6 +329,7 @@ static inline void wl_start(struct wl *w)
 	w->t0 = w->t_phase = w->t_live = wl_now();
 	ht_marker(HT_MARK_START, getpid(), w->threads);
 	ring_read(&w->ring, &w->before);
+	w->last = w->before;
 }
 
 static inline void wl_end_phase(struct wl *w)
@@ -354,18 +355,27 @@ static inline void wl_phase(struct wl *w, unsigned int phase, uint64_t ops)
 
 static inline void wl_live_line(struct wl *w, double now, uint64_t ops)
 {
-	struct ring_totals t;
-	double share;
+	double since = now - w->t_live, share, all;
+	struct ring_totals t, d;
 
-	printf("%s: %7.2f s  %12" PRIu64 " ops", w->name, now - w->t0, ops);
 	ring_read(&w->ring, &t);
+	d = t;
+	ring_diff(&d, &w->last);
+	w->last = t;
 	ring_diff(&t, &w->before);
-	share = ring_fast_share(&t.phase[w->phase], w->fast_nodes, false);
+	share = ring_fast_share(&d.all, w->fast_nodes, false);
+	all = ring_fast_share(&t.all, w->fast_nodes, false);
+	printf("%s: %7.2f s %12" PRIu64 " ops %11.0f/s", w->name, now - w->t0, ops,
+	       (ops - w->ops_live) / since);
 	if (share >= 0)
-		printf("  phase %u  fast %5.1f %%", w->phase, 100 * share);
+		printf("  fast %5.1f %%, so far %5.1f %%", 100 * share, 100 * all);
+	if (w->nr_phases > 1)
+		printf("  phase %u", w->phase);
 	if (t.all.model_ns)
-		printf("  model %.2f s", t.all.model_ns * 1e-9);
+		printf("  modelled %.3f s", t.all.model_ns * 1e-9);
 	printf("\n");
+	w->ops_live = ops;
+	w->t_live = now;
 }
 
 /*
@@ -380,10 +390,8 @@ static inline bool wl_tick(struct wl *w, uint64_t ops)
 	if (!w->live && !w->seconds)
 		return true;
 	now = wl_now();
-	if (w->live && now - w->t_live >= w->live) {
+	if (w->live && now - w->t_live >= w->live)
 		wl_live_line(w, now, ops);
-		w->t_live = now;
-	}
 	return !w->seconds || now - w->t0 < w->seconds;
 }
 

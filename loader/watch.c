@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <stdio.h>
+#include <string.h>
+
+#include "watch.h"
+
+void ht_watch_start(struct ht_watch *w, double predecessor_share)
+{
+	memset(w, 0, sizeof(*w));
+	w->predecessor = predecessor_share;
+}
+
+static enum ht_exit_kind out(struct ht_exit *e, enum ht_exit_kind kind)
+{
+	e->kind = kind;
+	return kind;
+}
+
+enum ht_exit_kind ht_watch_epoch(struct ht_watch *w, const struct ht_watch_sample *s,
+				 struct ht_exit *e)
+{
+	memset(e, 0, sizeof(*e));
+	w->epochs++;
+	w->slow = s->ops_ns > s->epoch_ns * HT_WATCH_TIME_SHARE ? w->slow + 1 : 0;
+	if (w->slow >= HT_WATCH_SLOW_EPOCHS) {
+		snprintf(e->reason, sizeof(e->reason), "too slow: ops took %.0f ms of %.0f ms epochs",
+			 s->ops_ns / 1e6, s->epoch_ns / 1e6);
+		return out(e, HT_EXIT_STALL);
+	}
+	if (s->moved >= HT_WATCH_WASTE_PAGES && s->wasted > s->moved * HT_WATCH_WASTE) {
+		snprintf(e->reason, sizeof(e->reason), "thrashing: %.0f %% of %llu pages came back",
+			 100.0 * s->wasted / s->moved, (unsigned long long)s->moved);
+		return out(e, HT_EXIT_THRASH);
+	}
+	if (w->predecessor <= 0 || w->epochs <= HT_WATCH_GRACE || !s->share_known)
+		return HT_EXIT_NONE;
+	w->low = s->fast_share < w->predecessor * HT_WATCH_SHARE ? w->low + 1 : 0;
+	if (w->low < HT_WATCH_SHARE_EPOCHS)
+		return HT_EXIT_NONE;
+	snprintf(e->reason, sizeof(e->reason), "fast share %.0f %%, predecessor's %.0f %%",
+		 s->fast_share * 100, w->predecessor * 100);
+	return out(e, HT_EXIT_WORSE);
+}
+
+static struct ht_ban *find(const struct ht_ban_list *l, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < HT_WATCH_NAMES; i++)
+		if (l->ban[i].ejections && !strncmp(l->ban[i].name, name, HT_NAME_LEN))
+			return (struct ht_ban *)&l->ban[i];
+	return NULL;
+}
+
+void ht_ban(struct ht_ban_list *l, const char *name, uint64_t now_ns)
+{
+	struct ht_ban *b = find(l, name);
+
+	if (!b) {
+		b = &l->ban[l->next++ % HT_WATCH_NAMES];
+		memset(b, 0, sizeof(*b));
+		snprintf(b->name, sizeof(b->name), "%s", name);
+	}
+	b->until_ns = now_ns + ((uint64_t)HT_WATCH_BACKOFF_S * 1000000000ULL << b->ejections);
+	if (++b->ejections >= HT_WATCH_EJECTIONS)
+		b->until_ns = UINT64_MAX;
+}
+
+uint64_t ht_ban_wait_s(const struct ht_ban_list *l, const char *name, uint64_t now_ns)
+{
+	const struct ht_ban *b = find(l, name);
+
+	if (!b || b->until_ns <= now_ns)
+		return 0;
+	if (b->until_ns == UINT64_MAX)
+		return UINT64_MAX;
+	return (b->until_ns - now_ns) / 1000000000ULL + 1;
+}
