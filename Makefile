@@ -50,7 +50,12 @@ $(BUILD)/loader/%.o: loader/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HT_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/loader.a: $(LOADER_OBJ)
+$(BUILD)/loader/builtin.o: loader/builtin.S $(BUILD)/policies/range.bpf.o
+	$(call msg,AS,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -DPOLICY='"$(BUILD)/policies/range.bpf.o"' -c $< -o $@
+
+$(BUILD)/loader.a: $(LOADER_OBJ) $(BUILD)/loader/builtin.o
 	$(call msg,AR,$@)
 	$(Q)rm -f $@; ar rcs $@ $^
 

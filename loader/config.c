@@ -9,7 +9,10 @@
 #include <string.h>
 
 #include "config.h"
+#include "control.h"
 #include "log.h"
+
+#define INSTANCE_CHARS "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 const char *argp_program_version = "hypertier-load " HT_VERSION;
 
@@ -45,6 +48,13 @@ enum {
 	OPT_NO_PIN,
 	OPT_PROBE,
 	OPT_STATS_FILE,
+	OPT_SET,
+	OPT_HELP_POLICY,
+	OPT_STATUS,
+	OPT_UNLOAD,
+	OPT_LIST,
+	OPT_INSTANCE,
+	OPT_ON_EJECT,
 };
 
 static const struct argp_option options[] = {
@@ -71,7 +81,18 @@ static const struct argp_option options[] = {
 	{ "epoch", OPT_EPOCH, "TIME", 0, "Time between decisions (default 500ms)", 0 },
 	{ "budget", OPT_BUDGET, "MIB", 0, "MiB moved per second at most (default 256)", 0 },
 	{ "dry-run", 'n', NULL, 0, "Decide, but move nothing; works with one tier as well", 0 },
-	{ NULL, 0, NULL, 0, "Output:", 5 },
+	{ NULL, 0, NULL, 0, "Policy:", 5 },
+	{ "set", OPT_SET, "NAME=VALUE", 0, "Set a knob of the policy", 0 },
+	{ "help-policy", OPT_HELP_POLICY, NULL, 0, "List the policy's knobs and exit", 0 },
+	{ "on-eject", OPT_ON_EJECT, "WHAT", 0,
+	  "When a policy fails: default (the built-in one takes over) or stop", 0 },
+	{ NULL, 0, NULL, 0, "A loader that runs:", 6 },
+	{ "status", OPT_STATUS, NULL, 0, "Print what it does, and exit", 0 },
+	{ "unload", OPT_UNLOAD, NULL, 0, "End it", 0 },
+	{ "list", OPT_LIST, NULL, 0, "List the instances", 0 },
+	{ "instance", OPT_INSTANCE, "NAME", 0,
+	  "Name of the loader to start or speak to, for several side by side", 0 },
+	{ NULL, 0, NULL, 0, "Output:", 7 },
 	{ "stats", OPT_STATS, "SECONDS", 0, "Print statistics every so many seconds", 0 },
 	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "Write the closing statistics to FILE as JSON", 0 },
 	{ "json", 'j', NULL, 0, "Statistics and reports as JSON, one object a line", 0 },
@@ -207,6 +228,40 @@ static int parse_source(struct ht_config *c, int key, char *arg, struct argp_sta
 	return ARGP_ERR_UNKNOWN;
 }
 
+static int parse_policy(struct ht_config *c, int key, char *arg, struct argp_state *st)
+{
+	switch (key) {
+	case OPT_SET:
+		if (!strchr(arg, '='))
+			argp_error(st, "--set takes NAME=VALUE, not '%s'", arg);
+		return add_str(&c->set, &c->nr_set, arg);
+	case OPT_HELP_POLICY:
+		c->command = HT_CMD_HELP_POLICY;
+		return 0;
+	case OPT_STATUS:
+		c->command = HT_CMD_STATUS;
+		return 0;
+	case OPT_UNLOAD:
+		c->command = HT_CMD_UNLOAD;
+		return 0;
+	case OPT_LIST:
+		c->command = HT_CMD_LIST;
+		return 0;
+	case OPT_ON_EJECT:
+		if (!strcmp(arg, "stop"))
+			c->on_eject = HT_EJECT_STOP;
+		else if (strcmp(arg, "default"))
+			argp_error(st, "--on-eject is default or stop, not '%s'", arg);
+		return 0;
+	case OPT_INSTANCE:
+		if (!*arg || strlen(arg) > 32 || strspn(arg, INSTANCE_CHARS) != strlen(arg))
+			argp_error(st, "--instance takes up to 32 of a-z 0-9 - _, not '%s'", arg);
+		c->instance = arg;
+		return 0;
+	}
+	return parse_source(c, key, arg, st);
+}
+
 static int parse_run(struct ht_config *c, int key, char *arg, struct argp_state *st)
 {
 	switch (key) {
@@ -250,7 +305,7 @@ static int parse_run(struct ht_config *c, int key, char *arg, struct argp_state 
 		c->verbose++;
 		return 0;
 	}
-	return parse_source(c, key, arg, st);
+	return parse_policy(c, key, arg, st);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *st)
@@ -275,7 +330,7 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 		c->slow = arg;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (c->policy || c->command != HT_CMD_RUN)
+		if (c->policy || (c->command != HT_CMD_RUN && c->command != HT_CMD_HELP_POLICY))
 			argp_error(st, "one policy at a time: '%s' is one too many", arg);
 		if (!strcmp(arg, "features"))
 			c->command = HT_CMD_FEATURES;
@@ -283,11 +338,23 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 			c->policy = arg;
 		return 0;
 	case ARGP_KEY_END:
-		if (c->command == HT_CMD_RUN && !c->policy)
+		if ((c->command == HT_CMD_RUN || c->command == HT_CMD_HELP_POLICY) && !c->policy)
 			argp_error(st, "which policy? For instance: hypertier-load range.bpf.o");
 		return 0;
 	}
 	return parse_run(c, key, arg, st);
+}
+
+/* An instance has a run-time directory and a pin directory of its own, below the unnamed one's. */
+static void set_dirs(struct ht_config *c)
+{
+	const char *sep = c->instance ? "/" : "", *name = c->instance ?: "";
+
+	snprintf(c->run_dir, sizeof(c->run_dir), "%s%s%s", HT_RUN_DIR, sep, name);
+	snprintf(c->pin_dir_of_instance, sizeof(c->pin_dir_of_instance), "%s%s%s", HT_PIN_DIR, sep,
+		 name);
+	if (!c->pin_dir)
+		c->pin_dir = c->pin_dir_of_instance;
 }
 
 int ht_config_parse(struct ht_config *c, int argc, char **argv)
@@ -296,14 +363,17 @@ int ht_config_parse(struct ht_config *c, int argc, char **argv)
 					  doc,	   NULL,  NULL,
 					  NULL };
 
+	int err;
+
 	memset(c, 0, sizeof(*c));
 	c->epoch_ms = HT_EPOCH_MS;
 	c->budget_bytes = (uint64_t)HT_BUDGET_MIB << 20;
 	c->sel.rss_floor = (uint64_t)HT_RSS_FLOOR_MIB << 20;
-	c->pin_dir = "/sys/fs/bpf/hypertier";
 	c->source_opts.roots = &ht_host_roots;
 	argp_err_exit_status = HT_RC_USAGE;
-	return -argp_parse(&argp, argc, argv, 0, NULL, c);
+	err = argp_parse(&argp, argc, argv, 0, NULL, c);
+	set_dirs(c);
+	return -err;
 }
 
 void ht_config_free(struct ht_config *c)
@@ -314,6 +384,9 @@ void ht_config_free(struct ht_config *c)
 		free(c->sel.comm[i]);
 	for (i = 0; i < c->sel.nr_cgroup; i++)
 		free(c->sel.cgroup[i]);
+	for (i = 0; i < c->nr_set; i++)
+		free(c->set[i]);
+	free(c->set);
 	free(c->sel.comm);
 	free(c->sel.cgroup);
 	free(c->sel.pid);

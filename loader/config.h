@@ -23,8 +23,18 @@ enum ht_exit_code {
 	HT_RC_BUSY = 8, /* another loader runs */
 };
 
-enum ht_command { HT_CMD_RUN, HT_CMD_FEATURES };
+enum ht_command {
+	HT_CMD_RUN,
+	HT_CMD_FEATURES,
+	HT_CMD_STATUS,
+	HT_CMD_UNLOAD,
+	HT_CMD_LIST,
+	HT_CMD_HELP_POLICY,
+};
 
+enum ht_on_eject { HT_EJECT_DEFAULT, HT_EJECT_STOP };
+
+#define HT_PIN_DIR "/sys/fs/bpf/hypertier"
 #define HT_EPOCH_MS 500
 #define HT_BUDGET_MIB 256 /* MiB/s; a CXL x8 link carries some 17 GiB/s, see docs/design.md */
 #define HT_RSS_FLOOR_MIB 64
@@ -41,6 +51,11 @@ struct ht_config {
 	unsigned int stats_s; /* seconds between statistics lines, 0 = none */
 	unsigned int duration_s; /* 0 = until a signal */
 	uint64_t heat_bytes; /* memory to track, 0 = all there is */
+	const char *instance; /* NULL = the unnamed one */
+	char **set; /* knobs, "name=value" */
+	size_t nr_set;
+	enum ht_on_eject on_eject;
+	char run_dir[96], pin_dir_of_instance[128];
 	const char *pin_dir;
 	const char *stats_file; /* closing statistics, NULL = none */
 	bool dry_run, json, probe, no_pin;

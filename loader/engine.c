@@ -18,9 +18,12 @@
 #include <bpf/libbpf.h>
 
 #include "bpflog.h"
+#include "control.h"
 #include "engine.h"
+#include "knobs.h"
 #include "log.h"
 #include "prereq.h"
+#include "swap.h"
 
 static int find_tiers(struct ht_engine *e)
 {
@@ -65,6 +68,7 @@ static int load_policy(struct ht_engine *e, enum ht_source_id source)
 		.source = source,
 		.generation = 1,
 	};
+	size_t i;
 	int err;
 
 	ht_heatmap_size(&opts.size, tracked_bytes(e));
@@ -75,6 +79,8 @@ static int load_policy(struct ht_engine *e, enum ht_source_id source)
 		opts.fentry_target = NULL;
 		ht_object_close(e->policy);
 		err = ht_object_open(e->policy, e->cfg->policy);
+		for (i = 0; i < e->cfg->nr_set && !err; i++)
+			err = ht_knobs_set(e->policy->obj, e->cfg->set[i]);
 		err = err ?: ht_object_load(e->policy, &opts);
 	}
 	if (err)
@@ -85,13 +91,13 @@ static int load_policy(struct ht_engine *e, enum ht_source_id source)
 	return ht_heatmap_init(&e->heat, &e->policy->mem);
 }
 
-static int init_policy(struct ht_engine *e)
+int ht_engine_init_policy(struct ht_engine *e, struct ht_object *o)
 {
 	struct ht_init init = {
 		.abi = HT_ABI_VERSION,
 		.nr_tiers = e->nr_tiers,
 		.nr_cpus = libbpf_num_possible_cpus(),
-		.source = e->policy->mem.ctl->source,
+		.source = o->mem.ctl->source,
 		.period = e->source ? e->source->period : 0,
 		.epoch_ns = e->cfg->epoch_ms * 1000000ULL,
 		.fast_lat_ns = e->tiers.tier[0].read_lat_ns,
@@ -107,12 +113,11 @@ static int init_policy(struct ht_engine *e)
 	}
 	if (e->tiers.nr_tiers > 1)
 		init.slow_lat_ns = e->tiers.tier[1].read_lat_ns;
-	err = ht_object_init_policy(e->policy, &init, &result);
+	err = ht_object_init_policy(o, &init, &result);
 	if (err)
-		pr_err("policy '%s' cannot be called: %s", e->policy->info.name, strerror(-err));
+		pr_err("policy '%s' cannot be called: %s", o->info.name, strerror(-err));
 	else if (result)
-		pr_err("policy '%s' declined to start: init returned %d", e->policy->info.name,
-		       result);
+		pr_err("policy '%s' declined to start: init returned %d", o->info.name, result);
 	return err ?: result ? -ECANCELED : 0;
 }
 
@@ -128,6 +133,8 @@ static int pin(struct ht_engine *e)
 		pr_warn("no BPF file system on /sys/fs/bpf: maps are not pinned");
 		return 0;
 	}
+	if (e->cfg->instance && e->cfg->pin_dir == e->cfg->pin_dir_of_instance)
+		mkdir(HT_PIN_DIR, 0700); /* its parent; what is wrong with it shows next */
 	if (mkdir(e->cfg->pin_dir, 0700) && errno != EEXIST) {
 		err = -errno;
 		pr_err("cannot create %s: %s", e->cfg->pin_dir, strerror(errno));
@@ -152,7 +159,9 @@ static int open_journal(struct ht_engine *e)
 	size_t recovered = 0;
 	int err;
 
-	err = ht_journal_open(&e->journal, NULL, &recovered);
+	if (e->cfg->instance && mkdir(HT_RUN_DIR, 0700) && errno != EEXIST)
+		pr_warn("cannot create " HT_RUN_DIR ": %s", strerror(errno));
+	err = ht_journal_open(&e->journal, e->cfg->run_dir, &recovered);
 	if (recovered)
 		pr_info("cleaned up after a loader that was killed: %zu thing%s put back", recovered,
 			recovered == 1 ? "" : "s");
@@ -165,6 +174,7 @@ static int start(struct ht_engine *e)
 {
 	char why[1024] = "";
 	int source, err;
+	size_t i;
 
 	err = find_tiers(e);
 	if (err)
@@ -174,6 +184,9 @@ static int start(struct ht_engine *e)
 		return HT_RC_ERROR;
 	if (ht_object_open(e->policy, e->cfg->policy))
 		return HT_RC_POLICY;
+	for (i = 0; i < e->cfg->nr_set; i++)
+		if (ht_knobs_set(e->policy->obj, e->cfg->set[i]))
+			return HT_RC_USAGE;
 	err = open_journal(e);
 	if (err)
 		return err;
@@ -192,29 +205,18 @@ static int start(struct ht_engine *e)
 		return HT_RC_ERROR;
 	if (ht_source_open(&e->source, source, &e->cfg->source_opts, &e->policy->src, e->journal))
 		return HT_RC_SOURCE;
-	if (init_policy(e))
+	if (ht_engine_init_policy(e, e->policy))
 		return HT_RC_POLICY;
 	e->started_ns = ht_now_ns();
 	snprintf(e->metrics.policy, sizeof(e->metrics.policy), "%s", e->policy->info.name);
+	e->control_fd = ht_control_listen(e->cfg->run_dir);
+	if (e->control_fd < 0)
+		pr_warn("no control socket in %s: %s; the policy cannot be swapped", e->cfg->run_dir,
+			strerror(-e->control_fd));
+	ht_watch_start(&e->watch, -1);
 	__atomic_store_n(&e->policy->mem.ctl->enabled, 1, __ATOMIC_RELEASE);
 	ht_report_start(e, why);
 	return 0;
-}
-
-int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg)
-{
-	struct ht_prereq prereq;
-	int rc;
-
-	memset(e, 0, sizeof(*e));
-	e->cfg = cfg;
-	e->roots = cfg->source_opts.roots;
-	e->stats_fd = -1;
-	ht_epoch_init(e);
-	ht_bpflog_start();
-	ht_prereq_check(&prereq, e->roots);
-	rc = ht_prereq_report(&prereq);
-	return rc ? rc : start(e);
 }
 
 static int block_signals(void)
@@ -228,6 +230,29 @@ static int block_signals(void)
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg)
+{
+	struct ht_prereq prereq;
+	int rc;
+
+	memset(e, 0, sizeof(*e));
+	e->cfg = cfg;
+	e->roots = cfg->source_opts.roots;
+	e->stats_fd = -1;
+	e->control_fd = -1;
+	/* Before anything is changed, so that a signal during the start undoes it in order. */
+	e->signal_fd = block_signals();
+	if (e->signal_fd < 0) {
+		pr_err("cannot block signals: %s", strerror(errno));
+		return HT_RC_ERROR;
+	}
+	ht_epoch_init(e);
+	ht_bpflog_start();
+	ht_prereq_check(&prereq, e->roots);
+	rc = ht_prereq_report(&prereq);
+	return rc ? rc : start(e);
 }
 
 static int epoch_timer(unsigned int ms)
@@ -250,7 +275,7 @@ static bool step(struct ht_engine *e, struct pollfd *fd)
 	uint64_t expired;
 	int err;
 
-	if (poll(fd, 2, -1) < 0 && errno != EINTR) {
+	if (poll(fd, 3, -1) < 0 && errno != EINTR) {
 		e->err = -errno;
 		return true;
 	}
@@ -258,11 +283,16 @@ static bool step(struct ht_engine *e, struct pollfd *fd)
 		pr_debug("signal %u: stopping", si.ssi_signo);
 		return true;
 	}
+	if (fd[2].revents & POLLIN)
+		ht_control_serve(e->control_fd, ht_swap_control, e);
+	if (e->unload)
+		return true;
 	if (read(fd[1].fd, &expired, sizeof(expired)) != sizeof(expired))
 		return false;
 	if (expired > 1)
 		e->metrics.late_epochs += expired - 1;
 	err = ht_epoch_run(e);
+	err = err ?: ht_swap_watch(e);
 	if (err) {
 		pr_err("epoch %u failed: %s", e->epoch, strerror(-err));
 		e->err = err;
@@ -299,11 +329,12 @@ static void report_end(struct ht_engine *e)
 
 int ht_engine_loop(struct ht_engine *e)
 {
-	struct pollfd fd[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	struct pollfd fd[3] = { { .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN } };
 
-	fd[0].fd = block_signals();
+	fd[0].fd = e->signal_fd;
+	fd[2].fd = e->control_fd;
 	fd[1].fd = epoch_timer(e->cfg->epoch_ms);
-	if (fd[0].fd < 0 || fd[1].fd < 0) {
+	if (fd[1].fd < 0) {
 		e->err = -errno;
 		pr_err("cannot set up the epoch timer: %s", strerror(errno));
 	} else {
@@ -311,7 +342,6 @@ int ht_engine_loop(struct ht_engine *e)
 			;
 		report_end(e);
 	}
-	close(fd[0].fd);
 	close(fd[1].fd);
 	return e->err ? HT_RC_ERROR : HT_RC_OK;
 }
@@ -339,8 +369,16 @@ void ht_engine_stop(struct ht_engine *e)
 	free(e->policy);
 	if (e->stats_fd >= 0)
 		close(e->stats_fd);
+	if (e->signal_fd >= 0)
+		close(e->signal_fd);
+	if (e->control_fd >= 0) {
+		close(e->control_fd);
+		ht_control_unlink(e->cfg->run_dir);
+	}
 	if (e->journal) {
 		ht_journal_close(e->journal);
 		rmdir(e->cfg->pin_dir);
+		if (e->cfg->instance)
+			rmdir(HT_PIN_DIR); /* the last instance's out takes it along */
 	}
 }

@@ -22,6 +22,9 @@
 #include "space.h"
 #include "targets.h"
 #include "tiers.h"
+#include "watch.h"
+
+struct json_object;
 
 /* CPU time of each stage of an epoch, for -v. */
 struct ht_stages {
@@ -37,6 +40,15 @@ struct ht_engine {
 	struct ht_tiers tiers;
 	unsigned int nr_tiers; /* min(tiers.nr_tiers, HT_SPACE_TIERS) */
 	struct ht_object *policy; /* the one in charge */
+	bool builtin; /* ... which is the built-in one */
+	bool observe; /* tiering stopped, samples are counted */
+	bool unload; /* asked to end at the control socket */
+	struct ht_watch watch;
+	struct ht_ban_list bans;
+	uint64_t ops_ns; /* time in the policy's ops, last epoch */
+	int ops_err; /* what they failed with */
+	uint64_t moved_at_swap, wasted_at_swap, bpf_ns_of_former;
+	int control_fd;
 	struct ht_heatmap heat;
 	struct ht_source *source;
 	struct ht_placement *placement;
@@ -58,17 +70,21 @@ struct ht_engine {
 	/* How predictable page accesses were: see predictability() in epoch.c. */
 	uint64_t page_hits, page_prior, before_page_hits, before_page_prior;
 	double predicted, usual_predictability;
+	double budget; /* pages that may move, see budget() in epoch.c */
 	double margin; /* by how much an exchange must raise the density, see epoch.c */
 	double sample_rate; /* counted samples per epoch, moving average */
 	bool simulated; /* tools/replay: spaces, samples and free memory are made up */
 	uint64_t sim_free[HT_SPACE_TIERS]; /* then: free pages by tier */
 	uint64_t sim_period; /* then: accesses per sample */
+	int signal_fd; /* SIGINT, SIGTERM, SIGHUP, blocked from the start on */
 	int stats_fd; /* keeps the kernel's BPF run-time statistics on */
 	int err; /* why the loop ended, 0 = as asked */
 };
 
 /* Finds tiers, loads the policy, opens the source. Returns an enum ht_exit_code. */
 int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg);
+/* Calls a policy's init. 0 or a negative errno, logged. */
+int ht_engine_init_policy(struct ht_engine *e, struct ht_object *o);
 /* Until SIGINT, SIGTERM, the duration's end, or an error. Returns an enum ht_exit_code. */
 int ht_engine_loop(struct ht_engine *e);
 /* Undoes everything, in whatever state the engine is. */
@@ -89,6 +105,7 @@ void ht_follow_stop(struct ht_engine *e);
 /* report.c: what was found, at the start. */
 void ht_report_start(const struct ht_engine *e, const char *source_why);
 void ht_report_stats(struct ht_engine *e);
+struct json_object *ht_report_status_json(const struct ht_engine *e);
 
 uint64_t ht_now_ns(void); /* CLOCK_MONOTONIC */
 

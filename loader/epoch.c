@@ -208,6 +208,22 @@ static void refresh_placement(struct ht_engine *e)
 	}
 }
 
+/*
+ * Pages that may move this epoch. What one epoch leaves is the next one's, up to a second's worth or
+ * a few tiles, so that a small budget moves whole tiles less often instead of never.
+ */
+#define BUDGET_MIN_PAGES (4 * HT_TILE_PAGES)
+static uint64_t budget(struct ht_engine *e)
+{
+	double per_s = e->cfg->budget_bytes >> HT_PAGE_SHIFT;
+	double most = per_s > BUDGET_MIN_PAGES ? per_s : BUDGET_MIN_PAGES;
+
+	e->budget += per_s * e->cfg->epoch_ms / 1000;
+	if (e->budget > most)
+		e->budget = most;
+	return e->budget > 0 ? e->budget : 0;
+}
+
 static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 {
 	struct ht_tier_mem mem;
@@ -228,7 +244,7 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 		p->reserve_pages[t] = (mem.watermark_bytes + mem.total_bytes / RESERVE_SHARE) >>
 				      HT_PAGE_SHIFT;
 	}
-	p->budget_pages = (e->cfg->budget_bytes >> HT_PAGE_SHIFT) * e->cfg->epoch_ms / 1000;
+	p->budget_pages = budget(e);
 	p->accesses = e->sample_rate * (e->simulated ? e->sim_period : e->source->period);
 	p->page_ns = e->mover.page_ns;
 	p->horizon = HORIZON;
@@ -262,6 +278,7 @@ static void fill_tick(const struct ht_engine *e, const struct ht_plan_params *p,
 static int decide(struct ht_engine *e, const struct ht_plan_params *p)
 {
 	struct ht_tick t;
+	uint64_t start;
 	double volume;
 	size_t i;
 	int err;
@@ -271,19 +288,28 @@ static int decide(struct ht_engine *e, const struct ht_plan_params *p)
 	err = ht_ranges_build(&e->ranges, e->space, e->nr_space, &e->heat, e->epoch);
 	if (err)
 		return err;
+	e->plan.nr = 0;
+	if (e->observe)
+		return 0;
 	fill_tick(e, p, &t);
+	start = ht_now_ns();
 	err = ht_object_tick(e->policy, &t);
 	err = err ?: ht_object_rank(e->policy, e->ranges.nr);
-	if (err)
-		return err;
-	if (e->policy->info.flags & HT_POLICY_OBSERVE) {
-		e->plan.nr = 0;
+	e->ops_ns = ht_now_ns() - start;
+	if (err || e->policy->info.flags & HT_POLICY_OBSERVE) {
+		e->ops_err = err;
 		return 0;
 	}
 	ht_plan_make(&e->plan, &e->ranges, e->space, e->nr_space, &e->heat, p);
+	start = ht_now_ns();
 	err = ht_object_admit(e->policy, e->plan.nr);
-	if (err)
-		return err;
+	e->ops_ns += ht_now_ns() - start;
+	e->metrics.ops_ns += e->ops_ns;
+	if (err) {
+		e->ops_err = err;
+		e->plan.nr = 0;
+		return 0;
+	}
 	ht_plan_apply_admission(&e->plan);
 	e->metrics.planned += e->plan.nr;
 	for (i = 0; i < e->plan.nr; i++)
@@ -291,8 +317,14 @@ static int decide(struct ht_engine *e, const struct ht_plan_params *p)
 	return 0;
 }
 
+static uint64_t moves(const struct ht_mover_stats *s)
+{
+	return s->promoted + s->demoted + s->would_promote + s->would_demote;
+}
+
 static void act(struct ht_engine *e)
 {
+	uint64_t before = moves(&e->mover.stats);
 	struct ht_mover_env env = {
 		.space = e->space,
 		.hm = &e->heat,
@@ -306,6 +338,7 @@ static void act(struct ht_engine *e)
 	};
 
 	ht_mover_run(&e->mover, &e->plan, &env);
+	e->budget -= moves(&e->mover.stats) - before;
 }
 
 static double clamp(double v, double min, double max)
@@ -371,7 +404,7 @@ static void account(struct ht_engine *e)
 		m->migrate_ns = ms->ns;
 	}
 	m->loader_ns = cpu_ns() - e->cpu_base_ns;
-	m->bpf_ns = ht_object_run_ns(e->policy);
+	m->bpf_ns = e->bpf_ns_of_former + ht_object_run_ns(e->policy);
 	m->wall_ns = ht_now_ns() - e->started_ns;
 }
 

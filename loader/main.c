@@ -1,32 +1,77 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* hypertier-load: tiers a machine with a policy. engine.h has the map of what happens. */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "bpflog.h"
+#include "client.h"
 #include "config.h"
 #include "engine.h"
 #include "features.h"
+#include "knobs.h"
 #include "log.h"
+
+static int help_policy(const struct ht_config *cfg)
+{
+	struct ht_object o;
+	int err;
+
+	ht_bpflog_start();
+	if (ht_object_open(&o, cfg->policy))
+		return HT_RC_POLICY;
+	printf("policy %s\n", o.info.name);
+	err = ht_knobs_print(stdout, o.obj);
+	ht_object_close(&o);
+	return err < 0 ? HT_RC_POLICY : HT_RC_OK;
+}
+
+static int run(const struct ht_config *cfg)
+{
+	struct ht_engine *e;
+	int rc;
+
+	/* Where a loader runs already, the policy goes to it. */
+	if (ht_client_swap(cfg, &rc))
+		return rc;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return HT_RC_ERROR;
+	rc = ht_engine_start(e, cfg);
+	if (!rc)
+		rc = ht_engine_loop(e);
+	ht_engine_stop(e);
+	free(e);
+	return rc;
+}
+
+static int dispatch(const struct ht_config *cfg)
+{
+	switch (cfg->command) {
+	case HT_CMD_RUN:
+		return run(cfg);
+	case HT_CMD_FEATURES:
+		return ht_features(cfg);
+	case HT_CMD_STATUS:
+		return ht_client_status(cfg);
+	case HT_CMD_UNLOAD:
+		return ht_client_unload(cfg);
+	case HT_CMD_LIST:
+		return ht_client_list(cfg);
+	case HT_CMD_HELP_POLICY:
+		return help_policy(cfg);
+	}
+	return HT_RC_USAGE;
+}
 
 int main(int argc, char **argv)
 {
-	struct ht_engine *e;
 	struct ht_config cfg;
 	int rc;
 
 	if (ht_config_parse(&cfg, argc, argv))
 		return HT_RC_ERROR;
 	ht_log_set_level(HT_LOG_INFO + (cfg.verbose > 2 ? 2 : cfg.verbose));
-	if (cfg.command == HT_CMD_FEATURES) {
-		rc = ht_features(&cfg);
-	} else {
-		e = calloc(1, sizeof(*e));
-		rc = e ? ht_engine_start(e, &cfg) : HT_RC_ERROR;
-		if (!rc)
-			rc = ht_engine_loop(e);
-		if (e)
-			ht_engine_stop(e);
-		free(e);
-	}
+	rc = dispatch(&cfg);
 	ht_config_free(&cfg);
 	return rc;
 }

@@ -22,7 +22,7 @@ static struct json_object *u64(uint64_t v)
 	return json_object_new_int64(v > INT64_MAX ? INT64_MAX : (int64_t)v);
 }
 
-void ht_metrics_json(FILE *f, const struct ht_metrics *m, const char *event)
+struct json_object *ht_metrics_object(const struct ht_metrics *m, const char *event)
 {
 	struct json_object *o = json_object_new_object(), *sub;
 	int i;
@@ -43,6 +43,13 @@ void ht_metrics_json(FILE *f, const struct ht_metrics *m, const char *event)
 	for (i = 0; i < HT_OUT_NR; i++)
 		json_object_object_add(sub, ht_migrate_outcome_name(i), u64(m->outcome[i]));
 	json_object_object_add(o, "outcomes", sub);
+	return o;
+}
+
+void ht_metrics_json(FILE *f, const struct ht_metrics *m, const char *event)
+{
+	struct json_object *o = ht_metrics_object(m, event);
+
 	fprintf(f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
 	fflush(f);
 	json_object_put(o);

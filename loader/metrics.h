@@ -43,6 +43,9 @@
 	M(failed, C, "pages", "pages that could not be moved")                                     \
 	M(wasted, C, "pages", "pages moved back within 20 epochs")                                 \
 	M(held, C, "pages", "moves refused because the page had just moved")                       \
+	M(swaps, C, "swaps", "policies that took over at run time")                                \
+	M(ejections, C, "ejections", "policies ejected by the watchdog")                           \
+	M(ops_ns, C, "ns", "time in the policy's ops, part of the loader's")                       \
 	M(ticks, C, "ticks", "aging steps")                                                        \
 	M(loader_ns, C, "ns", "CPU time of the loader")                                            \
 	M(bpf_ns, C, "ns", "CPU time of the BPF programs")                                         \
@@ -61,6 +64,9 @@ struct ht_metrics {
 };
 
 const char *ht_drop_name(enum ht_drop d);
+struct json_object;
+/* One JSON object with every field; the caller's. */
+struct json_object *ht_metrics_object(const struct ht_metrics *m, const char *event);
 /* One JSON object with every field, on one line. */
 void ht_metrics_json(FILE *f, const struct ht_metrics *m, const char *event);
 /* A table row for people; header says whether to print the column names first. */

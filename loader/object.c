@@ -16,6 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "bpflog.h"
+#include "builtin.h"
 #include "log.h"
 #include "object.h"
 
@@ -190,6 +191,22 @@ int ht_object_open(struct ht_object *o, const char *path)
 		o->obj = NULL;
 	}
 	return err;
+}
+
+int ht_object_open_builtin(struct ht_object *o)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "builtin");
+	int err;
+
+	memset(o, 0, sizeof(*o));
+	o->src.prog_perf_output = -1;
+	snprintf(o->path, sizeof(o->path), "%s", HT_BUILTIN_NAME);
+	o->obj = bpf_object__open_mem(ht_builtin_policy, ht_builtin_policy_end - ht_builtin_policy,
+				      &opts);
+	if (!o->obj)
+		return -errno;
+	err = read_info(o);
+	return err ?: check_shape(o);
 }
 
 static int set_max(struct ht_object *o, const char *name, uint32_t nr)

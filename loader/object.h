@@ -60,6 +60,8 @@ struct ht_object_opts {
  * -EPROTO with a logged line that says what is wrong.
  */
 int ht_object_open(struct ht_object *o, const char *path);
+/* The same for the built-in policy. */
+int ht_object_open_builtin(struct ht_object *o);
 /* Loads; on a verifier's rejection the last lines of its log are logged (-EACCES, -EINVAL, ...). */
 int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts);
 /* Pins the maps a person may want to read into dir, each noted in the journal first. */

@@ -383,6 +383,11 @@ static void fill_tier(struct ctx *c)
 		c->split = false;
 	refill_reserve(c, &cold);
 	while (c->budget && next_unit(c, &hot, &u)) {
+		/* Never sampled: nothing speaks for moving it, not even into free memory. */
+		if (!c->rs->range[u.range].heat) {
+			next_range(&hot);
+			continue;
+		}
 		verdict = promote_unit(c, &u, &cold);
 		if (verdict == FULL)
 			return;

@@ -2,6 +2,7 @@
 /* What a run says: what it found at the start, statistics on the way. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -141,6 +142,25 @@ void ht_report_start(const struct ht_engine *e, const char *source_why)
 	       e->nr_tiers < 2 ? ", one tier: nothing can be moved" :
 				    "");
 	fflush(stdout);
+}
+
+struct json_object *ht_report_status_json(const struct ht_engine *e)
+{
+	struct json_object *o = ht_metrics_object(&e->metrics, "status");
+	const struct ht_exit *x = &e->policy->mem.ctl->last_exit;
+
+	json_object_object_add(o, "pid", json_object_new_int(getpid()));
+	json_object_object_add(o, "object", json_object_new_string(e->policy->path));
+	json_object_object_add(o, "generation",
+			       json_object_new_int(e->policy->mem.ctl->generation));
+	json_object_object_add(o, "tiering", json_object_new_boolean(!e->observe));
+	json_object_object_add(o, "source",
+			       json_object_new_string(ht_source_name(ht_source_id(e->source))));
+	json_object_object_add(o, "source_detail",
+			       json_object_new_string(ht_source_detail(e->source)));
+	json_object_object_add(o, "last_exit_kind", json_object_new_int(x->kind));
+	json_object_object_add(o, "last_exit_reason", json_object_new_string(x->reason));
+	return o;
 }
 
 void ht_report_stats(struct ht_engine *e)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "source.h"
@@ -212,4 +213,30 @@ int ht_source_probe(enum ht_source_id id, const struct ht_source_opts *opts, uns
 	if (ms >= 2000)
 		pr_info("probing %s for %u ms", ops->name, ms);
 	return ops->probe(&o, ms, res);
+}
+
+int ht_source_switch(struct ht_source **src, const struct ht_source_opts *opts,
+		     const struct ht_source_bpf *bpf, struct ht_journal *journal,
+		     uint32_t *generation, uint32_t gen)
+{
+	const struct ht_source_ops *ops = (*src)->ops;
+	struct ht_source *second;
+	int old = -1, err;
+
+	if (ops->rebind) {
+		err = ops->rebind(*src, bpf, &old);
+		if (err)
+			return err;
+		__atomic_store_n(generation, gen, __ATOMIC_RELEASE);
+		if (old >= 0)
+			close(old);
+		return 0;
+	}
+	err = ht_source_open(&second, ops->id, opts, bpf, journal);
+	if (err)
+		return err;
+	__atomic_store_n(generation, gen, __ATOMIC_RELEASE);
+	ht_source_close(*src);
+	*src = second;
+	return 0;
 }

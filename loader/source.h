@@ -96,6 +96,14 @@ uint64_t ht_source_period(const struct ht_source *src);
 /* Once per epoch: drains a ring, follows targets (DAMON, per-task events). */
 int ht_source_epoch(struct ht_source *src, const struct ht_targets *targets);
 int ht_source_stats(struct ht_source *src, struct ht_source_stats *stats);
+/*
+ * Hands the source over to another policy object while it runs: both are attached for a moment, the
+ * store of gen into *generation decides from when on the new one counts. On failure the old one
+ * stays, and *src with it.
+ */
+int ht_source_switch(struct ht_source **src, const struct ht_source_opts *opts,
+		     const struct ht_source_bpf *bpf, struct ht_journal *journal,
+		     uint32_t *generation, uint32_t gen);
 /* Stops sampling and puts back whatever was changed. */
 void ht_source_close(struct ht_source *src);
 
@@ -123,6 +131,12 @@ struct ht_source_ops {
 	int (*epoch)(struct ht_source *src, const struct ht_targets *targets);
 	int (*stats)(struct ht_source *src, struct ht_source_stats *stats);
 	void (*close)(struct ht_source *src);
+	/*
+	 * Optional: also runs the programs of another policy object. *old gets the file descriptor
+	 * that holds the former attachment (-1 = none): closing it ends that. Without this op the
+	 * source is opened a second time.
+	 */
+	int (*rebind)(struct ht_source *src, const struct ht_source_bpf *bpf, int *old);
 	int (*probe)(const struct ht_source_opts *opts, unsigned int ms,
 		     struct ht_source_probe *res);
 };

@@ -678,6 +678,19 @@ static int damon_probe(const struct ht_source_opts *opts, unsigned int ms,
 	return err;
 }
 
+static int damon_rebind(struct ht_source *src, const struct ht_source_bpf *bpf, int *old)
+{
+	struct damon *d = src->priv;
+	int fd = ht_tracepoint_attach(d->roots, TRACEPOINT, bpf->prog_damon);
+
+	if (fd < 0)
+		return fd;
+	*old = d->tp_fd;
+	d->tp_fd = fd;
+	d->map_targets = bpf->map_damon_targets;
+	return 0;
+}
+
 const struct ht_source_ops ht_source_damon = {
 	.id = HT_SRC_DAMON,
 	.name = "damon",
@@ -687,5 +700,6 @@ const struct ht_source_ops ht_source_damon = {
 	.epoch = damon_epoch,
 	.stats = damon_stats,
 	.close = damon_close,
+	.rebind = damon_rebind,
 	.probe = damon_probe,
 };

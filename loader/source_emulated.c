@@ -380,6 +380,18 @@ out:
 	return err;
 }
 
+static int emulated_rebind(struct ht_source *src, const struct ht_source_bpf *bpf, int *old)
+{
+	struct emulated *em = src->priv;
+
+	if (bpf->prog_inject < 0 || !bpf->inject)
+		return -EINVAL;
+	em->prog_inject = bpf->prog_inject;
+	em->inject = bpf->inject;
+	*old = -1;
+	return 0;
+}
+
 const struct ht_source_ops ht_source_emulated = {
 	.id = HT_SRC_EMULATED,
 	.name = "emulated",
@@ -389,5 +401,6 @@ const struct ht_source_ops ht_source_emulated = {
 	.epoch = emulated_epoch,
 	.stats = emulated_stats,
 	.close = emulated_close,
+	.rebind = emulated_rebind,
 	.probe = emulated_probe,
 };

@@ -366,6 +366,18 @@ out_journal:
 	return err;
 }
 
+static int hint_rebind(struct ht_source *src, const struct ht_source_bpf *bpf, int *old)
+{
+	struct hint *h = src->priv;
+	int fd = ht_tracepoint_attach(h->roots, TRACEPOINT, bpf->prog_page_fault);
+
+	if (fd < 0)
+		return fd;
+	*old = h->tp_fd;
+	h->tp_fd = fd;
+	return 0;
+}
+
 const struct ht_source_ops ht_source_hint = {
 	.id = HT_SRC_HINT_FAULT,
 	.name = "hint-fault",
@@ -375,5 +387,6 @@ const struct ht_source_ops ht_source_hint = {
 	.epoch = hint_epoch,
 	.stats = hint_stats,
 	.close = hint_close,
+	.rebind = hint_rebind,
 	.probe = hint_probe,
 };

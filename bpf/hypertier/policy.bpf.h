@@ -12,6 +12,7 @@
 
 #include <hypertier/maps.bpf.h>
 #include <hypertier/ops.bpf.h>
+#include <hypertier/knob.bpf.h>
 #include <hypertier/sources.bpf.h>
 #include <hypertier/follow.bpf.h>
 #include <hypertier/hook.bpf.h>

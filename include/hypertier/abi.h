@@ -39,4 +39,21 @@ enum ht_policy_flags {
 	HT_POLICY_OBSERVE = 1 << 0, /* never migrate, whatever the ranking says */
 };
 
+/* How a policy ended: argument of ops.exit, and control.last_exit. */
+enum ht_exit_kind {
+	HT_EXIT_NONE,
+	HT_EXIT_USER, /* unloaded on request */
+	HT_EXIT_SWAP, /* another policy took over */
+	HT_EXIT_ERROR, /* the policy failed */
+	HT_EXIT_STALL, /* it exceeded its time */
+	HT_EXIT_THRASH, /* most pages it moved came back */
+	HT_EXIT_WORSE, /* the fast share fell against its predecessor's */
+};
+
+struct ht_exit {
+	__u32 kind; /* enum ht_exit_kind */
+	__s32 code;
+	char reason[64];
+};
+
 #endif

@@ -25,6 +25,7 @@ struct ht_ctl {
 	__u32 generation; /* +1 for each policy that took over */
 	__u32 source; /* enum ht_source_id in use */
 	__u64 heartbeat_ns; /* CLOCK_MONOTONIC of the loader's last epoch */
+	struct ht_exit last_exit; /* of the policy before the present one; kind 0 = none yet */
 };
 
 /* Map "targets": hash, tgid -> struct ht_target. Filled by the loader, and by BPF at fork. */

@@ -108,22 +108,6 @@ struct ht_init_args {
 	__u32 pad;
 };
 
-enum ht_exit_kind {
-	HT_EXIT_NONE,
-	HT_EXIT_USER, /* unloaded on request */
-	HT_EXIT_SWAP, /* another policy took over */
-	HT_EXIT_ERROR, /* the policy failed */
-	HT_EXIT_STALL, /* it exceeded its time */
-	HT_EXIT_THRASH, /* most pages it moved came back */
-	HT_EXIT_WORSE, /* the fast share fell against its predecessor's */
-};
-
-struct ht_exit {
-	__u32 kind; /* enum ht_exit_kind */
-	__s32 code;
-	char reason[64];
-};
-
 /* Batches: the loader fills these maps and runs one program over them, once per epoch. */
 #define HT_RANGES_MAX 65536 /* map "ranges" */
 #define HT_MOVES_MAX 16384 /* map "moves" */

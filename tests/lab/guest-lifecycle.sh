@@ -42,10 +42,10 @@ fresh_hot()
 {
 	[ -z "$hot" ] || tell w unmap "$hot"
 	hot=hot$((${hot#hot} + 1))
-	tell w map $hot=plain:12:1
+	tell w map $hot=plain:24:1
 }
 
-slowly="--comm subject --json --stats 1 --epoch 250 --budget 4 $range"
+slowly="--comm subject --json --stats 1 --epoch 250 --budget 16 $range"
 quickly="--comm subject --json --stats 1 --epoch 250 $range"
 
 # The next start after something was left says so, works, and leaves nothing.
@@ -65,7 +65,7 @@ test_signal()
 {
 	fresh_hot
 	# shellcheck disable=SC2086
-	load_wait "sig$1" --comm subject --epoch 250ms --budget 4 --stats 1 $range || return
+	load_wait "sig$1" --comm subject --epoch 250ms --budget 16 --stats 1 $range || return
 	wait_for 20 grep -qE '^ +[0-9]+\.[0-9]+ ' "$tmp/sig$1.out"
 	check "SIG$1: it had maps pinned" there "$([ -e $pins/heat ] && echo there)"
 	stop "$1"

@@ -81,7 +81,7 @@ need_lab()
 # boot NAME SCRIPT [LAB OPTIONS...]: runs tests/lab/SCRIPT in a guest and counts its failures. What it
 # leaves in /out comes to $out, its output to $out/log. A guest that stops half-way has failed.
 # $guest_env is put before the command: NAME='value' ... $sizes are -s options, by default those of a
-# two-tier guest with some 100 MiB of free fast memory.
+# two-tier guest with some 100 MiB of free fast memory; $limit is how many seconds it may take.
 boot()
 {
 	name=$1 script=$2
@@ -91,7 +91,7 @@ boot()
 	mkdir -p "$out"
 	from=$(date +%s)
 	# shellcheck disable=SC2086
-	set -- -o "$out" -t 300 ${sizes:--s node0_size=192M -s node1_size=512M} -f tests/lab/lib.sh \
+	set -- -o "$out" -t "${limit:-200}" ${sizes:--s node0_size=192M -s node1_size=512M} -f tests/lab/lib.sh \
 		-f "tests/lab/$script" "$@"
 	for k in build/tests/lab/*; do
 		[ -f "$k" ] && [ -x "$k" ] && set -- -f "$k" "$@"

@@ -8,5 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 need_lab 6.1 6.12
 
 boot lifecycle-6.12 guest-lifecycle.sh
+# There the kernel keeps to the fast node for all it allocates for itself.
+sizes="-s node0_size=320M -s node1_size=512M"
 guest_env="TESTS='kill_moving:KILL knobs'" boot lifecycle-6.1 guest-lifecycle.sh -k 6.1
 exit $((failed > 0))

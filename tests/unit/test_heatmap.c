@@ -474,7 +474,7 @@ static void test_late_sample(void **state)
 	collect(m);
 	ht_heatmap_release(&m->hm, TGID, 0, UINT64_MAX);
 	t->total += 3;
-	for (int i = 0; i < 64 && !t->detail; i++)
+	for (int i = 0; i < 64 && !t->detail; i++, m->counted++)
 		tu_count_page(m, t, 9);
 	assert_int_not_equal(t->detail, 0);
 	collect(m);

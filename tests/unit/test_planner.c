@@ -566,6 +566,11 @@ static void test_cold_memory_stays(void **state)
 	f->par.free_pages[0] = 100 * T;
 	make(f);
 	assert_int_equal(f->plan.promote, 5 * T);
+	/* Not for want of knowledge, nor to ask the policy. */
+	f->par.accesses = 0;
+	f->par.skip_loss = false;
+	make(f);
+	assert_int_equal(f->plan.promote, 5 * T);
 	finish(f);
 	f = start(1);
 	add(f, 50, 0, 0);
@@ -762,15 +767,18 @@ static void run_random(uint64_t seed, unsigned int nr_tiers, unsigned int *conve
 	}
 	f->par.budget_pages = (1 + tu_below(&f->rnd, 60)) * T;
 	f->par.page_ns = 1;
-	for (int e = 0; e < 60; e++) {
+	for (int e = 0; e < 1000; e++) {
 		make(f);
 		apply(f);
 		if (!planned(f))
 			break;
 	}
+	/* The heat stays as it is: at some point all is in its place, and nothing moves any more.
+	 */
+	assert_int_equal(planned(f), 0);
 	fast_heat(f, &is, &best);
 	/* Whole tiles and short budgets leave a rest; a tier without free memory all of it. */
-	*converged += !planned(f) && is >= best * 0.9;
+	*converged += is >= best * 0.9;
 	finish(f);
 }
 
