@@ -102,7 +102,7 @@ int ht_engine_init_policy(struct ht_engine *e, struct ht_object *o)
 		.epoch_ns = e->cfg->epoch_ms * 1000000ULL,
 		.fast_lat_ns = e->tiers.tier[0].read_lat_ns,
 	};
-	unsigned int t;
+	unsigned int t, i;
 	int result = 0, err;
 
 	for (t = 0; t < e->tiers.nr_tiers; t++) {
@@ -113,6 +113,16 @@ int ht_engine_init_policy(struct ht_engine *e, struct ht_object *o)
 	}
 	if (e->tiers.nr_tiers > 1)
 		init.slow_lat_ns = e->tiers.tier[1].read_lat_ns;
+	for (i = 0; i < e->tiers.nr_nodes; i++) {
+		const struct ht_node *n = &e->tiers.node[i];
+
+		if (n->tier == 0) {
+			init.fast_nodes |= 1ULL << (n->id & 63);
+			init.fast_bw_mbps += n->read_bw_mbps;
+		} else if (n->tier == 1) {
+			init.slow_bw_mbps += n->read_bw_mbps;
+		}
+	}
 	err = ht_object_init_policy(o, &init, &result);
 	if (err)
 		pr_err("policy '%s' cannot be called: %s", o->info.name, strerror(-err));

@@ -148,6 +148,7 @@ static struct ht_range *new_range(struct ht_ranges *rs, const struct run *r, uin
 	out->start = first->va;
 	out->end = last->va + HT_TILE_SIZE;
 	out->tgid = r->space->tgid;
+	out->level = HT_LEVEL_ALL;
 	out->moved = r->moved ? epoch - r->moved : ~0U;
 	return out;
 }
@@ -259,6 +260,7 @@ static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoc
 	if (!out)
 		return -E2BIG;
 	rs->info[rs->nr - 1].levels = 1U << c;
+	out->level = c;
 	count_tiers(rs, out, h->nr[c]);
 	share = r->heat > 0 ? per_page * out->pages / r->heat : 0;
 	set_heat(out, per_page * out->pages, r->recent * share, r->writes * share);

@@ -50,8 +50,12 @@ struct ht_range {
 	__u32 age; /* epochs since the range took its shape */
 	__u32 idle; /* epochs since it was last sampled */
 	__u32 moved; /* epochs since pages of it last moved, ~0 = never */
+	__u32 level; /* stratum: the page count its pages share; HT_LEVEL_ALL = a whole range */
+	__u32 pad;
 	__u64 score; /* out: what ops.rank returned */
 };
+
+#define HT_LEVEL_ALL (~0U)
 
 /* A planned move. ops.admit returns 0 to refuse it. */
 struct ht_move {
@@ -60,6 +64,7 @@ struct ht_move {
 	__u64 cut; /* score at which the destination's capacity ends */
 	__u64 density;
 	__u64 victim_density; /* of the coldest pages that make room for it, 0 = free memory */
+	__u64 victim_score; /* their score */
 	__u64 gain_ns; /* modelled latency saved per epoch at the present rates */
 	__u64 cost_ns; /* modelled cost of the move, both directions where paired */
 	__u32 tgid;
@@ -67,7 +72,10 @@ struct ht_move {
 	__s32 from_tier;
 	__s32 to_tier; /* smaller is faster */
 	__u32 moved; /* epochs since the same pages last moved, ~0 = never */
+	__u32 flags; /* enum ht_range_flags of its range */
+	__u32 margin; /* density up over density down that waste so far asks for, times 256 */
 	__u32 admitted; /* out */
+	__u32 pad;
 };
 
 /* Once per epoch, before ranking. */
@@ -97,8 +105,11 @@ struct ht_init {
 	__u64 epoch_ns;
 	__u64 fast_pages; /* size of the fastest tier */
 	__u64 slow_pages; /* size of all others */
-	__u32 fast_lat_ns; /* 0 = not known */
+	__u64 fast_nodes; /* bit n: node n belongs to the fastest tier */
+	__u32 fast_lat_ns; /* read latency, 0 = not known */
 	__u32 slow_lat_ns;
+	__u32 fast_bw_mbps; /* read bandwidth of the tier in MiB/s, 0 = not known */
+	__u32 slow_bw_mbps;
 };
 
 /* Argument of the ht_init program, which returns what ops.init returned. */

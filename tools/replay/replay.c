@@ -21,8 +21,10 @@
 #include "config.h"
 #include "engine.h"
 #include "gen.h"
+#include "knobs.h"
 #include "log.h"
 
+#define SETS_MAX 64
 #define TGID 1000
 #define BASE 0x7f0000000000ULL
 #define CHECK_DRAWS 65536 /* accesses looked up to estimate the fast share: error 0.2 % */
@@ -32,6 +34,8 @@ struct replay {
 	struct ht_config cfg;
 	struct gen gen, check;
 	const char *policy, *trace, *json;
+	const char *set[SETS_MAX];
+	unsigned int nr_set;
 	FILE *in;
 	uint64_t footprint, fast; /* bytes */
 	uint64_t samples; /* per epoch */
@@ -44,7 +48,7 @@ struct replay {
 };
 
 enum { OPT_GEN = 256, OPT_LAYOUT, OPT_HOT, OPT_SHARE, OPT_SCAN, OPT_THETA, OPT_SHIFT, OPT_SAMPLES,
-       OPT_PERIOD, OPT_SEED, OPT_THP, OPT_EPOCH, OPT_BUDGET };
+       OPT_PERIOD, OPT_SEED, OPT_THP, OPT_EPOCH, OPT_BUDGET, OPT_SET };
 
 static const struct argp_option options[] = {
 	{ "trace", 't', "FILE", 0, "Replay this recording instead of a generated trace", 0 },
@@ -66,6 +70,7 @@ static const struct argp_option options[] = {
 	{ "thp", OPT_THP, NULL, 0, "All memory is in huge pages", 0 },
 	{ "seed", OPT_SEED, "N", 0, "Seed of the generator (default 1)", 0 },
 	{ "json", 'j', "FILE", 0, "Append the result to FILE as a line of JSON", 0 },
+	{ "set", OPT_SET, "NAME=VALUE", 0, "Set a knob of the policy", 0 },
 	{ "verbose", 'v', NULL, 0, "Say more", 0 },
 	{ 0 },
 };
@@ -125,6 +130,11 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	case OPT_PERIOD: r->period = real(st, arg, 1, 1e9); return 0;
 	case OPT_SEED: r->seed = real(st, arg, 0, 1e9); return 0;
 	case OPT_THP: r->thp = true; return 0;
+	case OPT_SET:
+		if (r->nr_set == SETS_MAX)
+			argp_error(st, "too many --set");
+		r->set[r->nr_set++] = arg;
+		return 0;
 	case OPT_EPOCH:
 		if (ht_parse_ms(arg, &r->cfg.epoch_ms) || !r->cfg.epoch_ms)
 			argp_error(st, "'%s' is not a time", arg);
@@ -158,13 +168,21 @@ static int open_policy(struct replay *r)
 				.fast_pages = r->fast_capacity,
 				.slow_pages = r->gen.pages,
 				.fast_lat_ns = 80,
-				.slow_lat_ns = 250 };
+				.slow_lat_ns = 250,
+				.fast_nodes = 1,
+				.fast_bw_mbps = 40960,
+				.slow_bw_mbps = 10240 };
 	int err, result = 0;
+	unsigned int i;
 
 	e->policy = calloc(1, sizeof(*e->policy));
 	if (!e->policy)
 		return -ENOMEM;
 	err = ht_object_open(e->policy, r->policy);
+	if (err)
+		return err;
+	for (i = 0; i < r->nr_set && !err; i++)
+		err = ht_knobs_set(e->policy->obj, r->set[i]);
 	if (err)
 		return err;
 	ht_heatmap_size(&opts.size, r->footprint);
@@ -235,6 +253,13 @@ static int inject(struct replay *r, uint32_t nr)
 	return bpf_prog_test_run_opts(r->e.policy->src.prog_inject, &opts) ? -errno : 0;
 }
 
+static uint8_t tier_of_page(const struct replay *r, uint64_t page)
+{
+	const struct ht_spot *sp = &r->e.space[0]->spot[page / HT_TILE_PAGES];
+
+	return ht_spot_tier(sp, page % HT_TILE_PAGES);
+}
+
 static int generate(struct replay *r)
 {
 	struct ht_inject_rec *rec = r->e.policy->src.inject;
@@ -244,12 +269,18 @@ static int generate(struct replay *r)
 
 	while (left) {
 		n = left < HT_INJECT_MAX ? left : HT_INJECT_MAX;
-		for (i = 0; i < n; i++)
+		for (i = 0; i < n; i++) {
+			uint64_t page = gen_draw(&r->gen);
+			uint8_t tier = tier_of_page(r, page);
+
+			/* Latencies of an unloaded machine, in cycles at 3 GHz. */
 			rec[i] = (struct ht_inject_rec){
-				.addr = BASE + (gen_draw(&r->gen) << HT_PAGE_SHIFT) + (i & 63) * 64,
+				.addr = BASE + (page << HT_PAGE_SHIFT) + (i & 63) * 64,
 				.tgid = TGID,
-				.node = 0xff,
+				.node = tier,
+				.lat = tier ? 750 : 240,
 			};
+		}
 		err = inject(r, n);
 		if (err)
 			return err;
@@ -305,7 +336,6 @@ static int open_trace(struct replay *r)
 /* Share of the accesses of this moment that the fast tier would serve. */
 static double fast_share(struct replay *r)
 {
-	struct ht_space *s = r->e.space[0];
 	uint32_t i, hits = 0;
 
 	r->check = r->gen;
@@ -313,7 +343,7 @@ static double fast_share(struct replay *r)
 	for (i = 0; i < CHECK_DRAWS; i++) {
 		uint64_t page = gen_draw(&r->check);
 
-		hits += ht_spot_tier(&s->spot[page / HT_TILE_PAGES], page % HT_TILE_PAGES) == 0;
+		hits += tier_of_page(r, page) == 0;
 	}
 	return (double)hits / CHECK_DRAWS;
 }
