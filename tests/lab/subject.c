@@ -15,6 +15,7 @@
  * Commands:
  *	report		where the pages are, what smaps says of them, whether the data is intact
  *	unmap NAME	munmap(2); the answer has its old address
+ *	unpin NAME	closes the pipe
  *	map NAME=...	a further region
  *	fork NAME	a child that updates its copy of this region; it lives until quit
  *	exec NAME=...	execve(2) of this program with these regions
@@ -59,6 +60,7 @@ struct region {
 	uint64_t len, updates;
 	uint64_t mapped, used; /* bytes of each 2 MiB */
 	bool cold, child;
+	int pipe[2]; /* PINNED */
 };
 
 struct subject {
@@ -175,16 +177,15 @@ static void share_with_child(struct subject *s, const struct region *r)
 }
 
 /* A pipe holds a reference to each page spliced into it. */
-static void pin(const struct region *r)
+static void pin(struct region *r)
 {
 	uint64_t done = 0;
-	int fd[2];
 
-	if (pipe(fd) || fcntl(fd[1], F_SETPIPE_SZ, r->len) < 0)
+	if (pipe(r->pipe) || fcntl(r->pipe[1], F_SETPIPE_SZ, r->len) < 0)
 		fail("pipe");
 	while (done < r->len) {
 		struct iovec v = { r->p + done, r->len - done };
-		ssize_t n = vmsplice(fd[1], &v, 1, SPLICE_F_NONBLOCK);
+		ssize_t n = vmsplice(r->pipe[1], &v, 1, SPLICE_F_NONBLOCK);
 
 		if (n <= 0)
 			fail("vmsplice");
@@ -329,6 +330,17 @@ static void unmap(struct subject *s, const char *name)
 	r->p = NULL;
 }
 
+static void unpin(struct subject *s, const char *name)
+{
+	struct region *r = find(s, name);
+
+	if (!r || r->kind != PINNED)
+		return answer("{\"error\":\"no pinned region %s\"}", name);
+	close(r->pipe[0]);
+	close(r->pipe[1]);
+	answer("{\"unpinned\":true}");
+}
+
 static void child_loop(struct subject *s, struct region *r)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -401,6 +413,8 @@ static void obey(struct subject *s, char *line)
 		report(s);
 	else if (!strcmp(line, "unmap") && arg)
 		unmap(s, arg);
+	else if (!strcmp(line, "unpin") && arg)
+		unpin(s, arg);
 	else if (!strcmp(line, "map") && arg)
 		map_region(s, arg), answer("{\"mapped\":true}");
 	else if (!strcmp(line, "fork") && arg)
