@@ -102,7 +102,7 @@ $(BUILD)/bench/%: tools/bench/%.c $(BUILD)/loader.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $< $(BUILD)/loader.a $(LIBS) -lm -lpthread -o $@
 
-$(BUILD)/lab/emu%.so: tools/lab/emu%.c
+$(BUILD)/lab/%.so: tools/lab/%.c
 	$(call msg,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HT_CFLAGS) -fPIC -shared -MMD -MP -MF $@.d $< -o $@

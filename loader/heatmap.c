@@ -371,8 +371,13 @@ static double sum_recent(struct ht_heatmap *hm)
 
 		l->recent = now > before ? now - before : 0;
 		l->heat = now;
+		/* All that is needed of the tile: it is in no cache, and looked at once. */
+		l->writes = t->writes;
+		l->repeats = ht_tile_repeats(t);
+		l->expected8 = ht_tile_expected8(t);
+		l->detail = t->detail != 0;
 		sum += l->recent;
-		hm->stats.details += t->detail != 0;
+		hm->stats.details += l->detail;
 	}
 	hm->stats.live = hm->nr_live;
 	return sum;

@@ -56,6 +56,9 @@ struct ht_live {
 	uint32_t heat; /* tile total as of the last collect, aged to now */
 	uint32_t recent; /* heat gained since the collect before */
 	float rate; /* moving sum of recent, bursts capped: see ht_heatmap_collect() */
+	uint32_t writes; /* aged sampled stores */
+	uint16_t repeats, expected8; /* see ht_tile_repeats(), ht_tile_expected8() */
+	bool detail; /* the tile has page detail */
 };
 
 struct ht_heatmap {

@@ -91,7 +91,7 @@ struct cursor {
 static uint32_t pages_in(const struct ctx *c, const struct ht_range_info *info,
 			 const struct ht_spot *sp, unsigned int tier)
 {
-	uint64_t mask[HT_TILE_PAGES / 64];
+	uint64_t mask[HT_TILE_PAGES / 64], left;
 	uint32_t n = 0;
 	unsigned int i;
 
@@ -100,9 +100,14 @@ static uint32_t pages_in(const struct ctx *c, const struct ht_range_info *info,
 	if (info->levels == HT_ALL_LEVELS)
 		return sp->in_tier[tier];
 	ht_ranges_pages(c->hm, sp, info->levels, mask);
-	for (i = 0; i < HT_TILE_PAGES; i++)
-		if (mask[i / 64] >> (i % 64) & 1 && ht_spot_tier(sp, i) == tier)
-			n++;
+	for (i = 0; i < HT_TILE_PAGES / 64; i++) {
+		if (!sp->place) {
+			n += __builtin_popcountll(mask[i]);
+			continue;
+		}
+		for (left = mask[i]; left; left &= left - 1)
+			n += sp->place[i * 64 + __builtin_ctzll(left)] == tier;
+	}
 	return n < sp->in_tier[tier] ? n : sp->in_tier[tier];
 }
 

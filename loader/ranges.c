@@ -68,7 +68,7 @@ static enum kind kind_of(const struct ht_heatmap *hm, const struct ht_spot *sp)
 {
 	if (sp->flags & HT_SPOT_THP)
 		return KIND_THP;
-	return sp->tile && hm->mem.tile[sp->tile].detail ? KIND_DETAIL : KIND_PLAIN;
+	return sp->tile && hm->live[sp->live].detail ? KIND_DETAIL : KIND_PLAIN;
 }
 
 /* Sum of a tile's page counts: sixteen four-bit counters a word, added in pairs, then at once. */
@@ -87,7 +87,7 @@ static uint32_t sum_counts(const struct ht_heatmap *hm, uint32_t tile)
 
 static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp)
 {
-	const struct ht_tile *t = sp->tile ? &hm->mem.tile[sp->tile] : NULL;
+	const struct ht_live *l = sp->tile ? &hm->live[sp->live] : NULL;
 	uint32_t pages = ht_spot_pages(sp);
 
 	r->nr++;
@@ -96,14 +96,14 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 	r->pages += pages ? pages : HT_TILE_PAGES;
 	if (sp->moved > r->moved)
 		r->moved = sp->moved;
-	if (!t)
+	if (!l)
 		return;
 	r->sampled++;
 	if (r->kind == KIND_DETAIL)
 		r->counts += sum_counts(hm, sp->tile);
-	r->writes += t->writes;
-	r->repeats += ht_tile_repeats(t);
-	r->expected8 += ht_tile_expected8(t);
+	r->writes += l->writes;
+	r->repeats += l->repeats;
+	r->expected8 += l->expected8;
 }
 
 static bool belongs(const struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp,
@@ -219,6 +219,51 @@ struct histogram {
 	uint64_t pages, sum, squares;
 };
 
+static uint32_t level_pages(const struct histogram *h, unsigned int c)
+{
+	uint32_t n = 0;
+	unsigned int t;
+
+	for (t = 0; t < HT_SPACE_TIERS; t++)
+		n += h->nr[c][t];
+	return n;
+}
+
+/* Pages by count. Four partial sums: a counter that is found in flight costs a dependency each. */
+static void count_levels(const struct ht_detail *d, uint32_t nr[LEVELS])
+{
+	uint16_t part[4][LEVELS] = {};
+	unsigned int i, c;
+
+	for (i = 0; i < HT_TILE_PAGES / 16; i++) {
+		uint64_t w = d->nib[i];
+
+		for (c = 0; c < 16; c += 4, w >>= 16) {
+			part[0][w & 15]++;
+			part[1][w >> 4 & 15]++;
+			part[2][w >> 8 & 15]++;
+			part[3][w >> 12 & 15]++;
+		}
+	}
+	for (c = 0; c < LEVELS; c++)
+		nr[c] = part[0][c] + part[1][c] + part[2][c] + part[3][c];
+}
+
+/* All resident pages of the spot are in one tier. Pages that are not there were never sampled. */
+static void add_uniform(struct histogram *h, const struct ht_detail *d, const struct ht_spot *sp)
+{
+	uint32_t nr[LEVELS] = { HT_TILE_PAGES }, pages = ht_spot_pages(sp);
+	unsigned int c, tier = ht_spot_tier(sp, 0);
+
+	if (tier >= HT_SPACE_TIERS)
+		return;
+	if (d)
+		count_levels(d, nr);
+	nr[0] -= nr[0] < HT_TILE_PAGES - pages ? nr[0] : HT_TILE_PAGES - pages;
+	for (c = 0; c < LEVELS; c++)
+		h->nr[c][tier] += nr[c];
+}
+
 static void histogram_add(struct histogram *h, const struct ht_heatmap *hm,
 			  const struct ht_spot *sp)
 {
@@ -226,16 +271,25 @@ static void histogram_add(struct histogram *h, const struct ht_heatmap *hm,
 	const struct ht_detail *d = sp->tile ? ht_heatmap_detail(hm, sp->tile, &copy) : NULL;
 	unsigned int p;
 
-	for (p = 0; p < HT_TILE_PAGES; p++) {
-		uint8_t tier = ht_spot_tier(sp, p);
-		unsigned int c = d ? ht_detail_get(&copy, p) : 0;
+	if (!sp->place) {
+		add_uniform(h, d, sp);
+		return;
+	}
+	for (p = 0; p < HT_TILE_PAGES; p++)
+		if (sp->place[p] < HT_SPACE_TIERS)
+			h->nr[d ? ht_detail_get(&copy, p) : 0][sp->place[p]]++;
+}
 
-		if (tier == HT_ABSENT || tier >= HT_SPACE_TIERS)
-			continue;
-		h->nr[c][tier]++;
-		h->pages++;
-		h->sum += c;
-		h->squares += c * c;
+static void histogram_sum(struct histogram *h)
+{
+	unsigned int c;
+
+	for (c = 0; c < LEVELS; c++) {
+		uint64_t n = level_pages(h, c);
+
+		h->pages += n;
+		h->sum += n * c;
+		h->squares += n * c * c;
 	}
 }
 
@@ -268,16 +322,6 @@ static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoc
 	rs->strata++;
 	add_heat(rs, out);
 	return 0;
-}
-
-static uint32_t level_pages(const struct histogram *h, unsigned int c)
-{
-	uint32_t n = 0;
-	unsigned int t;
-
-	for (t = 0; t < HT_SPACE_TIERS; t++)
-		n += h->nr[c][t];
-	return n;
 }
 
 /* Makes est[] rise with the count, by pooling neighbours that do not (weights n[]). */
@@ -393,6 +437,7 @@ static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *h
 
 	for (i = 0; i < r->nr; i++)
 		histogram_add(&h, hm, &r->space->spot[r->first + i]);
+	histogram_sum(&h);
 	rs->counts += h.sum;
 	rs->count_squares += h.squares;
 	signal = signal_share(&h);
@@ -415,6 +460,7 @@ static void count_skewed(struct ht_ranges *rs, const struct run *r, const struct
 		if (!sp->tile || !hm->mem.tile[sp->tile].detail)
 			continue;
 		histogram_add(&h, hm, sp);
+		histogram_sum(&h);
 		if (signal_share(&h) > 0.5) {
 			rs->skewed++;
 			rs->range[rs->nr - 1].flags |= HT_RANGE_SKEWED;
@@ -557,12 +603,25 @@ int ht_ranges_build(struct ht_ranges *rs, struct ht_space *const *space, size_t 
 	return 0;
 }
 
+/* Bit i of the result: counter i of the word equals c. */
+static uint64_t counters_equal(uint64_t word, unsigned int c)
+{
+	const uint64_t ones = 0x1111111111111111ULL;
+	uint64_t x = word ^ ones * c;
+
+	x = ~(x | x >> 1 | x >> 2 | x >> 3) & ones; /* the low bit of each counter that is equal */
+	x = (x | x >> 3) & 0x0303030303030303ULL;
+	x = (x | x >> 6) & 0x000f000f000f000fULL;
+	x = (x | x >> 12) & 0x000000ff000000ffULL;
+	return (x | x >> 24) & 0xffff;
+}
+
 void ht_ranges_pages(const struct ht_heatmap *hm, const struct ht_spot *sp, uint16_t levels,
 		     uint64_t mask[HT_TILE_PAGES / 64])
 {
 	struct ht_detail copy;
 	const struct ht_detail *d = NULL;
-	unsigned int p;
+	unsigned int i, c, left;
 
 	if (levels != HT_ALL_LEVELS && sp->tile)
 		d = ht_heatmap_detail(hm, sp->tile, &copy);
@@ -571,7 +630,9 @@ void ht_ranges_pages(const struct ht_heatmap *hm, const struct ht_spot *sp, uint
 		return;
 	}
 	memset(mask, 0, HT_TILE_PAGES / 8);
-	for (p = 0; p < HT_TILE_PAGES; p++)
-		if (levels >> ht_detail_get(&copy, p) & 1)
-			mask[p / 64] |= 1ULL << (p % 64);
+	for (left = levels; left; left &= left - 1) {
+		c = __builtin_ctz(left);
+		for (i = 0; i < HT_TILE_PAGES / 16; i++)
+			mask[i / 4] |= counters_equal(d->nib[i], c) << (i % 4 * 16);
+	}
 }

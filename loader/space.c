@@ -137,6 +137,7 @@ void ht_space_join(struct ht_space *s, const struct ht_heatmap *hm)
 		sp->recent = 0;
 		if (j < first + nr && HT_KEY_VA(hm->live[j].key) == sp->va) {
 			sp->tile = hm->live[j].id;
+			sp->live = j;
 			sp->heat = hm->live[j].rate;
 			sp->recent = hm->live[j].recent;
 			j++;

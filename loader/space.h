@@ -30,6 +30,7 @@ struct ht_spot {
 	uint32_t tile; /* id in the heat map, 0 = never sampled */
 	float heat; /* the tile's rate, see struct ht_live */
 	uint32_t recent;
+	uint32_t live; /* index into the heat map's live[], if tile is not 0 */
 	uint32_t queried; /* epoch of the last placement query, 0 = never */
 	uint32_t moved; /* epoch pages of it last moved, 0 = never */
 	uint32_t hold; /* epoch before which it is left alone (back-off), 0 = none */

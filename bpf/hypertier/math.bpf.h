@@ -10,7 +10,7 @@
 #include <vmlinux.h>
 
 /* Greatest n with 2^n <= v; 0 for v = 0. */
-static __always_inline __u32 ht_log2(__u64 v)
+__noinline __u32 ht_log2(__u64 v)
 {
 	__u32 n = 0;
 
@@ -24,7 +24,7 @@ static __always_inline __u32 ht_log2(__u64 v)
 }
 
 /* a * b / c without overflow on the way, to 31 bits at least; ends at 2^64 - 1; 0 for c = 0. */
-static __always_inline __u64 ht_mul_div(__u64 a, __u64 b, __u64 c)
+__noinline __u64 ht_mul_div(__u64 a, __u64 b, __u64 c)
 {
 	__u32 bits = ht_log2(a) + ht_log2(b) + 2, over, over_a;
 	__u64 q;

@@ -18,12 +18,11 @@
  */
 const volatile __u32 ht_generation SEC(".rodata.gen") = 0;
 
-/* tgid 0 has no user memory, and its lowest key would be that of a free tile. */
 static __always_inline bool ht_is_target(__u32 tgid)
 {
 	struct ht_target *target = bpf_map_lookup_elem(&targets, &tgid);
 
-	return tgid && target && !(HT_READ_ONCE(target->flags) & HT_TARGET_EXITED);
+	return target && !(HT_READ_ONCE(target->flags) & HT_TARGET_EXITED);
 }
 
 /*
@@ -59,7 +58,8 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 		st->drop[s->addr ? HT_DROP_KERNEL_ADDR : HT_DROP_NO_ADDR]++;
 		return;
 	}
-	t = ht_find_tile(c, key);
+	/* tgid 0 has no user memory, and its lowest key would be that of a free tile. */
+	t = s->tgid ? ht_find_tile(c, key) : NULL;
 	if (!t && !ht_is_target(s->tgid)) {
 		st->drop[HT_DROP_NOT_TARGET]++;
 		return;

@@ -2,11 +2,11 @@
 /*
  * The heat map, shared by the sampler (BPF, any context including NMI) and the loader (mmap).
  *
- * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile is one cache line: its
- * aged sample count, and one bit per pair of pages that tells "sampled in this window". Whether page
- * detail is worth having is a property of the samples: if they repeat on few pages (the repeats
- * exceed what a uniform spread would give), the tile is dispersed and gets a block of 512 four-bit
- * page counters. Uniform, streaming and contiguous memory never pays for page detail.
+ * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile is one cache line:
+ * its aged sample count, and one bit per pair of pages that tells "sampled in this window". Whether
+ * page detail is worth having is a property of the samples: if they repeat on few pages (the
+ * repeats exceed what a uniform spread would give), the tile is dispersed and gets a block of 512
+ * four-bit page counters. Uniform, streaming and contiguous memory never pays for page detail.
  *
  * All maps are mmap-able arrays, preallocated and direct-indexed, so the sampler never allocates
  * and user space reads without system calls:
@@ -35,19 +35,23 @@
 #define HT_KEY_TGID(key) ((__u32)((key) >> HT_KEY_VA_BITS))
 #define HT_KEY_VA(key) (((key) & ((1ULL << HT_KEY_VA_BITS) - 1)) << HT_TILE_SHIFT)
 
-/* The two pages of a cell are 16 apart, so that neither odd/even nor halved tiles look uniform. */
+/*
+ * The two pages of a cell are half a tile apart: a sequential scan then comes to a cell again only
+ * when it has been to half of them, as late as a uniform spread on average. What this cannot see is
+ * one half of a tile hotter than the other, page by page alike.
+ */
 #define HT_TILE_CELLS 256
-#define HT_CELL(page) (((page) & 15) | ((page) >> 1 & 0xf0))
+#define HT_CELL(page) ((page) & (HT_TILE_CELLS - 1))
 
 struct ht_tile {
-	__u64 key; /* HT_KEY(), 0 = free */
-	__u32 total; /* weight sampled, aged */
-	__u32 tick; /* aging tick up to which this tile has been aged */
+	__u64 key;    /* HT_KEY(), 0 = free */
+	__u32 total;  /* weight sampled, aged */
+	__u32 tick;   /* aging tick up to which this tile has been aged */
 	__u32 detail; /* id in heat_pages, 0 = none, HT_DETAIL_CLAIMED = about to get one */
-	__u16 win_n; /* samples in this window (one aging tick), at most HT_WIN_MAX */
-	__u16 win_r; /* of these, samples that hit a cell already sampled in the window */
-	__u16 acc_r; /* repeats of earlier windows, aged */
-	__u16 acc_e; /* 1/8 repeats a uniform spread would have given there, aged */
+	__u16 win_n;  /* samples in this window (one aging tick), at most HT_WIN_MAX */
+	__u16 win_r;  /* of these, samples that hit a cell already sampled in the window */
+	__u16 acc_r;  /* repeats of earlier windows, aged */
+	__u16 acc_e;  /* 1/8 repeats a uniform spread would have given there, aged */
 	__u32 writes; /* sampled stores, aged */
 	__u64 touched[HT_TILE_CELLS / 64]; /* cells sampled in this window */
 };
@@ -65,7 +69,8 @@ struct ht_detail {
 #define HT_TAG_SHIFT 22
 #define HT_ID_MASK ((1U << HT_TAG_SHIFT) - 1) /* 4 Mi tiles: 8 TiB */
 
-/* A slot is tag << HT_TAG_SHIFT | tile id, 0 = empty. The tag only filters: the tile's key decides. */
+/* A slot is tag << HT_TAG_SHIFT | tile id, 0 = empty. The tag only filters: the tile's key decides.
+ */
 struct ht_bucket {
 	__u32 slot[HT_WAYS];
 };
@@ -81,8 +86,8 @@ static inline __u64 ht_hash(__u64 key)
 }
 
 /* First and second choice of bucket, first way to try, tag. nr_buckets is a power of two. */
-#define HT_HASH_BUCKET(h, nr_buckets) ((__u32)(h) & ((nr_buckets) - 1))
-#define HT_HASH_BUCKET2(h, nr_buckets) ((__u32)((h) >> 20) & ((nr_buckets) - 1))
+#define HT_HASH_BUCKET(h, nr_buckets) ((__u32)(h) & ((nr_buckets)-1))
+#define HT_HASH_BUCKET2(h, nr_buckets) ((__u32)((h) >> 20) & ((nr_buckets)-1))
 #define HT_HASH_WAY(h) ((__u32)((h) >> 48) & (HT_WAYS - 1))
 #define HT_HASH_TAG(h) ((__u32)((h) >> 54))
 

@@ -17,8 +17,6 @@ refuses()
 	check "$what: no pin is left" "" "$(ls /sys/fs/bpf 2>/dev/null)"
 }
 
-run1() { hypertier-load --duration 1 "$@"; }
-
 bad_options()
 {
 	refuses "no policy" 2 'which policy' hypertier-load
@@ -41,24 +39,24 @@ bad_options()
 
 bad_policies()
 {
-	refuses "no such file" 7 'No such file' run1 /nowhere.bpf.o
-	refuses "a directory" 7 'not a regular file' run1 /tmp
+	refuses "no such file" 7 'No such file' hypertier-load --duration 1 /nowhere.bpf.o
+	refuses "a directory" 7 'not a regular file' hypertier-load --duration 1 /tmp
 	: >$tmp/empty.bpf.o
-	refuses "an empty file" 7 'not a BPF object' run1 $tmp/empty.bpf.o
-	refuses "a text" 7 'not a BPF object' run1 /etc/passwd
-	refuses "a program for this machine" 7 'not a BPF object' run1 /bin/busybox
+	refuses "an empty file" 7 'not a BPF object' hypertier-load --duration 1 $tmp/empty.bpf.o
+	refuses "a text" 7 'not a BPF object' hypertier-load --duration 1 /etc/passwd
+	refuses "a program for this machine" 7 'not a BPF object' hypertier-load --duration 1 /bin/busybox
 	size=$(wc -c <$range)
 	for part in 1 2 3; do
 		head -c $((size * part / 4)) $range >$tmp/cut.bpf.o
-		refuses "$part/4 of an object" 7 'cut.bpf.o' run1 $tmp/cut.bpf.o
+		refuses "$part/4 of an object" 7 'cut.bpf.o' hypertier-load --duration 1 $tmp/cut.bpf.o
 	done
-	refuses "a BPF object that is no policy" 7 'not a HyperTier policy' run1 bad/nopolicy.bpf.o
-	refuses "another ABI" 7 'ABI 999, this loader speaks ABI [0-9]+: rebuild' run1 bad/abi.bpf.o
+	refuses "a BPF object that is no policy" 7 'not a HyperTier policy' hypertier-load --duration 1 bad/nopolicy.bpf.o
+	refuses "another ABI" 7 'ABI 999, this loader speaks ABI [0-9]+: rebuild' hypertier-load --duration 1 bad/abi.bpf.o
 	refuses "a policy the verifier rejects" 7 "policy 'rejected'.*rejected by the kernel" \
-		run1 bad/rejected.bpf.o
+		hypertier-load --duration 1 bad/rejected.bpf.o
 	contains "the verifier's own words are shown" $tmp/err "invalid mem access 'scalar'"
 	refuses "a policy that declines" 7 "'declines' declined to start: init returned 7" \
-		run1 bad/declines.bpf.o
+		hypertier-load --duration 1 bad/declines.bpf.o
 }
 
 drop_all_but()
@@ -111,10 +109,10 @@ kernels()
 
 sources()
 {
-	refuses "--source pebs" 6 'pebs cannot be used: .*(Intel|PMU|CPU)' run1 --source pebs $range
-	refuses "--source ibs" 6 'ibs cannot be used: .*ibs_op' run1 --source ibs $range
+	refuses "--source pebs" 6 'pebs cannot be used: .*(Intel|PMU|CPU)' hypertier-load --duration 1 --source pebs $range
+	refuses "--source ibs" 6 'ibs cannot be used: .*ibs_op' hypertier-load --duration 1 --source ibs $range
 	refuses "a ring that is none" 6 'emulated cannot be used' \
-		run1 --source emulated --ring /etc/passwd $range
+		hypertier-load --duration 1 --source emulated --ring /etc/passwd $range
 }
 
 features()

@@ -14,7 +14,7 @@ target_list()
 	bpftool -j map dump pinned /sys/fs/bpf/hypertier/targets | grep -o '"tgid": *[0-9]*' |
 		grep -o '[0-9]*' | sort -n | tr '\n' ' '
 }
-sorted() { echo "$@" | tr ' ' '\n' | sort -n | tr '\n' ' '; }
+sorted() { for t in "$@"; do echo "$t"; done | sort -n | tr '\n' ' '; }
 targets_are() { [ "$(target_list)" = "$(sorted "$@")" ]; }
 
 # eventually WHAT SECONDS COMMAND...
@@ -87,7 +87,7 @@ by_cgroup()
 	stop
 	echo "$pid_b" >/sys/fs/cgroup/cgroup.procs
 	load_wait cgroup2 $options --cgroup /sys/fs/cgroup/top --cgroup top/sub $range || return
-	expect "--cgroup: empty ones, by other names" 
+	expect "--cgroup: empty ones, by other names"
 	stop
 }
 

@@ -24,8 +24,7 @@ check()
 true_that() { awk "BEGIN { exit !($1) }" 2>/dev/null </dev/null; }
 holds()
 {
-	# shellcheck disable=SC2116,SC2086 # onto one line
-	set -- "$1" "$(echo $2)"
+	set -- "$1" "$(echo "$2" | tr -s '\n\t ' ' ')"
 	if true_that "$2"; then ok "$1 ($2)"; else not_ok "$1 (not true: $2)"; fi
 }
 
