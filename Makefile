@@ -41,7 +41,7 @@ PLUGIN := $(patsubst tools/lab/%.c,$(BUILD)/lab/%.so,$(wildcard tools/lab/emu*.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help clean policies setup demo test test-programs bench-sample
+.PHONY: all help clean policies setup demo test test-programs bench-sample bench-planner
 all: $(BUILD)/hypertier-load policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report $(BUILD)/replay
 policies: $(POLICIES)
 
@@ -126,6 +126,9 @@ test:
 
 bench-sample: $(BUILD)/bench/sample $(TEST_BPF) policies
 	$(Q)$(BUILD)/bench/sample
+
+bench-planner: $(BUILD)/replay policies
+	$(Q)tools/bench/planner
 
 help:
 	@sed -n '2,/^BUILD/{/^#/s/^# \?//p}' Makefile

@@ -26,6 +26,9 @@ int ht_fork(__u64 *ctx)
 		return 0; /* a thread */
 	t.ppid = ppid;
 	t.flags = HT_TARGET_FORKED | HT_TARGET_FOLLOW;
+	/* The number of a target that is gone, not yet noticed: its tiles are not the child's. */
+	if (bpf_map_lookup_elem(&targets, &t.tgid))
+		t.flags |= HT_TARGET_EXECED;
 	bpf_core_read(&t.comm, sizeof(t.comm), &child->comm);
 	bpf_map_update_elem(&targets, &t.tgid, &t, BPF_ANY);
 	return 0;

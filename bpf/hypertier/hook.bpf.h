@@ -27,8 +27,7 @@ int ht_rank(struct ht_batch_args *args)
 {
 	struct ht_batch_args a = *args;
 
-	bpf_loop(a.nr, ht_rank_one, &a, 0);
-	return 0;
+	return ht_batch(a.nr, ht_rank_one, &a);
 }
 
 static long ht_admit_one(__u32 i, void *arg)
@@ -48,8 +47,7 @@ int ht_admit(struct ht_batch_args *args)
 {
 	struct ht_batch_args a = *args;
 
-	bpf_loop(a.nr, ht_admit_one, &a, 0);
-	return 0;
+	return ht_batch(a.nr, ht_admit_one, &a);
 }
 
 SEC("syscall")
@@ -83,8 +81,7 @@ int ht_age(struct ht_age_args *args)
 {
 	struct ht_age_args a = *args;
 
-	bpf_loop(a.nr, ht_age_one, &a, 0);
-	return 0;
+	return ht_batch(a.nr, ht_age_one, &a);
 }
 
 /* Returns ops.init's result; writes back which ops the policy has. */

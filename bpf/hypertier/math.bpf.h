@@ -44,4 +44,16 @@ static __always_inline __u64 ht_density(__u64 samples, __u64 pages)
 	return ht_mul_div(samples, 65536, pages);
 }
 
+/*
+ * Nanoseconds an epoch that so many pages save by a gain in density, where total_heat stands for so
+ * many accesses an epoch, and each costs ns more in the slower tier.
+ */
+static __always_inline __u64 ht_saving(__u64 gain, __u64 pages, __u64 accesses, __u64 total_heat,
+				       __u64 ns)
+{
+	__u64 more = ht_mul_div(ht_mul_div(gain, pages, 1), accesses, total_heat);
+
+	return ht_mul_div(more, ns, 65536);
+}
+
 #endif

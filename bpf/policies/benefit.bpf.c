@@ -98,15 +98,14 @@ static __u64 benefit_rank(const struct ht_range *r)
 
 static __u32 benefit_admit(const struct ht_move *m)
 {
-	__u64 more, saved;
+	__u64 saved;
 
 	if (m->to_tier > m->from_tier || !accesses)
 		return 1;
 	if (m->score <= m->victim_density || m->moved < rest.value)
 		return 0;
-	more = ht_mul_div((m->score - m->victim_density) >> 8, m->pages, 256);
-	saved = ht_mul_div(ht_mul_div(more, accesses, total_heat), lat_ns * payback.value, 100);
-	return saved >= ht_mul_div(m->cost_ns, ratio.value, 10000);
+	saved = ht_saving(m->score - m->victim_density, m->pages, accesses, total_heat, lat_ns);
+	return ht_mul_div(saved, payback.value, 1) >= ht_mul_div(m->cost_ns, ratio.value, 100);
 }
 
 HYPERTIER_OPS_DEFINE(benefit, .init = benefit_init, .tick = benefit_tick, .rank = benefit_rank,

@@ -51,16 +51,14 @@ static __u64 momentum_rank(const struct ht_range *r)
 /* The loader's own payback test goes by density: what heats up would wait until it has. */
 static __u32 momentum_admit(const struct ht_move *m)
 {
-	__u64 more, saved;
+	__u64 saved;
 
-	if (m->to_tier > m->from_tier)
+	if (m->to_tier > m->from_tier || !accesses)
 		return 1;
 	if (m->score <= m->victim_density)
 		return 0;
-	/* Accesses per epoch that the pages get more than those they replace. */
-	more = ht_mul_div((m->score - m->victim_density) >> 8, m->pages, 256);
-	saved = ht_mul_div(ht_mul_div(more, accesses, total_heat), lat_ns * payback.value, 1);
-	return !accesses || saved >= m->cost_ns;
+	saved = ht_saving(m->score - m->victim_density, m->pages, accesses, total_heat, lat_ns);
+	return ht_mul_div(saved, payback.value, 1) >= m->cost_ns;
 }
 
 HYPERTIER_OPS_DEFINE(momentum, .init = momentum_init, .tick = momentum_tick, .rank = momentum_rank,

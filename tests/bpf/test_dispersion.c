@@ -124,17 +124,22 @@ static void test_uniform(void **state)
 			 (unsigned long long)st.details, tests);
 }
 
-/* A sequential scan samples each page about once a pass, in order. */
+/*
+ * A sequential scan samples its pages in order, one every so many, which are others each time: the
+ * number of accesses between two samples is not that of a page's or a round's.
+ */
 static void test_streaming(void **state)
 {
 	struct env *e = *state;
+	uint64_t seed = 13;
 	struct ht_cpu_stats st;
 	int pass, p, stride;
 
 	for (stride = 1; stride <= 9; stride += 4) {
 		env_reset(e);
 		for (pass = 0; pass < 8; pass++) {
-			for (p = 0; p < 16 * HT_TILE_PAGES; p += stride)
+			for (p = 100; p < 16 * HT_TILE_PAGES;
+			     p += 1 + rnd(&seed) % (2 * stride - 1))
 				put(e, TGID, VA + p * PAGE);
 			run_queued(e);
 			if (pass % 2)

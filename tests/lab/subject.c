@@ -378,7 +378,7 @@ static void end_children(struct subject *s)
 
 static void do_exec(struct subject *s, char *args)
 {
-	char *argv[MAX_REGIONS + 2] = { (char *)"subject" }, *save = NULL, *a;
+	char *argv[MAX_REGIONS + 2] = { (char *)"subject" }, *save = NULL, *a, path[256] = "";
 	int n = 1;
 
 	for (a = strtok_r(args, " ", &save); a && n <= MAX_REGIONS; a = strtok_r(NULL, " ", &save))
@@ -386,7 +386,9 @@ static void do_exec(struct subject *s, char *args)
 	end_children(s);
 	fflush(stdout);
 	ht_marker(HT_MARK_STOP, 0, 0);
-	execv("/proc/self/exe", argv);
+	/* By its own name, for that becomes the process's. */
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) > 0)
+		execv(path, argv);
 	fail("exec");
 }
 
