@@ -48,6 +48,7 @@ enum {
 	OPT_NO_PIN,
 	OPT_PROBE,
 	OPT_STATS_FILE,
+	OPT_RECORD,
 	OPT_SET,
 	OPT_HELP_POLICY,
 	OPT_STATUS,
@@ -94,6 +95,8 @@ static const struct argp_option options[] = {
 	  "Name of the loader to start or speak to, for several side by side", 0 },
 	{ NULL, 0, NULL, 0, "Output:", 7 },
 	{ "stats", OPT_STATS, "SECONDS", 0, "Print statistics every so many seconds", 0 },
+	{ "record", OPT_RECORD, "FILE", 0,
+	  "emulated: record the samples to FILE, for replay", 0 },
 	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "Write the closing statistics to FILE as JSON", 0 },
 	{ "json", 'j', NULL, 0, "Statistics and reports as JSON, one object a line", 0 },
 	{ "verbose", 'v', NULL, 0, "Say more; twice: libbpf's messages as well", 0 },
@@ -275,6 +278,9 @@ static int parse_run(struct ht_config *c, int key, char *arg, struct argp_state 
 		return 0;
 	case OPT_STATS:
 		c->stats_s = number(st, arg, "--stats", 1, 86400);
+		return 0;
+	case OPT_RECORD:
+		c->record = arg;
 		return 0;
 	case OPT_STATS_FILE:
 		c->stats_file = arg;

@@ -57,6 +57,7 @@ struct ht_config {
 	enum ht_on_eject on_eject;
 	char run_dir[96], pin_dir_of_instance[128];
 	const char *pin_dir;
+	const char *record; /* file to record samples to, NULL = none */
 	const char *stats_file; /* closing statistics, NULL = none */
 	bool dry_run, json, probe, no_pin;
 	int verbose;

@@ -23,6 +23,7 @@
 #include "knobs.h"
 #include "log.h"
 #include "prereq.h"
+#include "record.h"
 #include "swap.h"
 
 static int find_tiers(struct ht_engine *e)
@@ -164,6 +165,19 @@ static int open_parts(struct ht_engine *e)
 	return err ?: ht_follow_start(e);
 }
 
+static int open_record(struct ht_engine *e, int source)
+{
+	if (!e->cfg->record)
+		return 0;
+	if (source != HT_SRC_EMULATED) {
+		pr_err("--record needs the emulated source: samples of %s are counted in the kernel "
+		       "and never pass through here",
+		       ht_source_name(source));
+		return -EOPNOTSUPP;
+	}
+	return ht_record_open(&e->source_opts.record, e->cfg->record, e->cfg->source_opts.period);
+}
+
 static int open_journal(struct ht_engine *e)
 {
 	size_t recovered = 0;
@@ -213,7 +227,9 @@ static int start(struct ht_engine *e)
 		return err == -ENOENT ? HT_RC_USAGE : HT_RC_ERROR;
 	if (pin(e))
 		return HT_RC_ERROR;
-	if (ht_source_open(&e->source, source, &e->cfg->source_opts, &e->policy->src, e->journal))
+	if (open_record(e, source))
+		return HT_RC_ERROR;
+	if (ht_source_open(&e->source, source, &e->source_opts, &e->policy->src, e->journal))
 		return HT_RC_SOURCE;
 	if (ht_engine_init_policy(e, e->policy))
 		return HT_RC_POLICY;
@@ -250,6 +266,7 @@ int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg)
 	memset(e, 0, sizeof(*e));
 	e->cfg = cfg;
 	e->roots = cfg->source_opts.roots;
+	e->source_opts = cfg->source_opts;
 	e->stats_fd = -1;
 	e->control_fd = -1;
 	/* Before anything is changed, so that a signal during the start undoes it in order. */
@@ -364,6 +381,7 @@ void ht_engine_stop(struct ht_engine *e)
 		__atomic_store_n(&e->policy->mem.ctl->enabled, 0, __ATOMIC_RELEASE);
 	if (e->source)
 		ht_source_close(e->source);
+	ht_record_close(e->source_opts.record);
 	if (e->policy && e->policy->obj)
 		ht_object_exit_policy(e->policy, &why);
 	if (e->placement && e->policy)

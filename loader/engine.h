@@ -49,6 +49,7 @@ struct ht_engine {
 	int ops_err; /* what they failed with */
 	uint64_t moved_at_swap, wasted_at_swap, bpf_ns_of_former;
 	int control_fd;
+	struct ht_source_opts source_opts; /* cfg's, and the recording */
 	struct ht_heatmap heat;
 	struct ht_source *source;
 	struct ht_placement *placement;

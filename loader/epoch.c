@@ -10,6 +10,7 @@
 
 #include "engine.h"
 #include "log.h"
+#include "record.h"
 
 /*
  * Refreshing the shadow placement: everything at first, then this share of the spots each epoch, so
@@ -108,6 +109,8 @@ int ht_epoch_samples(struct ht_engine *e)
 	err = read_sampler_stats(e);
 	if (err)
 		return err;
+	if (!e->simulated)
+		ht_record_epoch(e->source_opts.record, e->cfg->epoch_ms * 1000000ULL);
 	if (!e->simulated && !ht_source_stats(e->source, &st)) {
 		e->metrics.samples_due = st.due;
 		e->metrics.samples_lost = st.lost;

@@ -14,6 +14,8 @@
 #include <hypertier/stats.h>
 
 #include "journal.h"
+
+struct ht_record;
 #include "sysfs.h"
 #include "targets.h"
 
@@ -36,6 +38,7 @@ struct ht_source_opts {
 	uint64_t period; /* events per sample, 0 = the source's default */
 	uint32_t ldlat; /* load-latency threshold in core cycles, 0 = default */
 	bool per_task; /* perf: one event per task instead of one per CPU */
+	struct ht_record *record; /* emulated: where samples are recorded, NULL = nowhere */
 	const char *ring; /* emulated: path of the ring, NULL = $HT_LAB_RING, then PCI search */
 	/* perf: how samples are drained; auto probes */
 	enum ht_drain { HT_DRAIN_AUTO, HT_DRAIN_SINGLE, HT_DRAIN_LARGE } drain;

@@ -22,6 +22,7 @@
 #include <hypertier/marker.h>
 
 #include "log.h"
+#include "record.h"
 #include "source.h"
 #include "workout.h"
 
@@ -48,6 +49,7 @@ struct emulated {
 	struct ring ring;
 	uint64_t tail;
 	uint64_t old_period;
+	struct ht_record *record; /* not ours; NULL = none */
 	uint64_t due, lost;
 	int prog_inject;
 	struct ht_inject_rec *inject;
@@ -230,7 +232,7 @@ static int emulated_open(struct ht_source *src, const struct ht_source_opts *opt
 	__atomic_store_n(&em->ring.hdr->period, period, __ATOMIC_RELEASE);
 	src->period = period;
 	src->priv = em;
-	src->period = period;
+	em->record = opts->record;
 	snprintf(src->detail, sizeof(src->detail),
 		 "one of %" PRIu64 " %s, ring of %" PRIu64 " records at %.120s", period,
 		 em->ring.hdr->model ? "cache misses" : "accesses", em->ring.nr_slots,
@@ -274,6 +276,7 @@ static int inject(struct emulated *em, uint32_t nr)
 
 	if (!nr)
 		return 0;
+	ht_record_add(em->record, em->inject, nr);
 	return bpf_prog_test_run_opts(em->prog_inject, &opts) ? -errno : 0;
 }
 

@@ -119,7 +119,7 @@ int ht_swap(struct ht_engine *e, const char *path, char *const *sets, size_t nr_
 	}
 	err = err ?: try_out(e, o, error, size);
 	if (!err) {
-		err = ht_source_switch(&e->source, &e->cfg->source_opts, &o->src, e->journal,
+		err = ht_source_switch(&e->source, &e->source_opts, &o->src, e->journal,
 				       &o->mem.ctl->generation,
 				       e->policy->mem.ctl->generation + 1);
 		if (err)

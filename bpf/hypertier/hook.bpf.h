@@ -10,6 +10,12 @@
 #include <hypertier/ops.bpf.h>
 #include <hypertier/sampler.bpf.h>
 
+/* A batch larger than bpf_loop() takes is refused as a whole: the loader must not think it done. */
+static __always_inline int ht_batch_result(long done)
+{
+	return done < 0 ? done : 0;
+}
+
 static long ht_rank_one(__u32 i, void *arg)
 {
 	struct ht_batch_args *args = arg;
@@ -27,7 +33,7 @@ int ht_rank(struct ht_batch_args *args)
 {
 	struct ht_batch_args a = *args;
 
-	return ht_batch(a.nr, ht_rank_one, &a);
+	return ht_batch_result(bpf_loop(a.nr, ht_rank_one, &a, 0));
 }
 
 static long ht_admit_one(__u32 i, void *arg)
@@ -47,7 +53,7 @@ int ht_admit(struct ht_batch_args *args)
 {
 	struct ht_batch_args a = *args;
 
-	return ht_batch(a.nr, ht_admit_one, &a);
+	return ht_batch_result(bpf_loop(a.nr, ht_admit_one, &a, 0));
 }
 
 SEC("syscall")
@@ -81,7 +87,7 @@ int ht_age(struct ht_age_args *args)
 {
 	struct ht_age_args a = *args;
 
-	return ht_batch(a.nr, ht_age_one, &a);
+	return ht_batch_result(bpf_loop(a.nr, ht_age_one, &a, 0));
 }
 
 /* Returns ops.init's result; writes back which ops the policy has. */

@@ -102,9 +102,12 @@ static __u32 benefit_admit(const struct ht_move *m)
 
 	if (m->to_tier > m->from_tier || !accesses)
 		return 1;
-	if (m->score <= m->victim_density || m->moved < rest.value)
+	if (m->score <= ht_mul_div(m->victim_score, m->margin, 256))
 		return 0;
-	saved = ht_saving(m->score - m->victim_density, m->pages, accesses, total_heat, lat_ns);
+	/* Of a stratum's tile some pages move and others rest: the loader remembers those. */
+	if (m->moved < rest.value && !(m->flags & HT_RANGE_STRATUM))
+		return 0;
+	saved = ht_saving(m->score - m->victim_score, m->pages, accesses, total_heat, lat_ns);
 	return ht_mul_div(saved, payback.value, 1) >= ht_mul_div(m->cost_ns, ratio.value, 100);
 }
 

@@ -48,16 +48,19 @@ static __u64 momentum_rank(const struct ht_range *r)
 	       ht_density(heat, r->pages) / 100 * weight.value;
 }
 
-/* The loader's own payback test goes by density: what heats up would wait until it has. */
+/*
+ * The loader's own payback test goes by density: what heats up would wait until it has. Its margin,
+ * which grows while moves turn out to be wasted, holds for scores as well.
+ */
 static __u32 momentum_admit(const struct ht_move *m)
 {
 	__u64 saved;
 
 	if (m->to_tier > m->from_tier || !accesses)
 		return 1;
-	if (m->score <= m->victim_density)
+	if (m->score <= ht_mul_div(m->victim_score, m->margin, 256))
 		return 0;
-	saved = ht_saving(m->score - m->victim_density, m->pages, accesses, total_heat, lat_ns);
+	saved = ht_saving(m->score - m->victim_score, m->pages, accesses, total_heat, lat_ns);
 	return ht_mul_div(saved, payback.value, 1) >= m->cost_ns;
 }
 

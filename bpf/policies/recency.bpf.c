@@ -82,10 +82,10 @@ static __u64 recency_rank(const struct ht_range *r)
 	__u64 now = ht_density(r->recent, r->pages), twice;
 	__u32 generation;
 
-	/* Strata of one run share their addresses; their own counts are more than one touch. */
-	twice = r->flags & HT_RANGE_STRATUM ? now * window.value : touched_twice(r, now);
-	if (r->flags & HT_RANGE_STREAM)
+	/* Of a stratum it is known how often each page was touched, of a scan that it was once. */
+	if (r->level < 2 || r->flags & HT_RANGE_STREAM)
 		return 0;
+	twice = r->level == HT_LEVEL_ALL ? touched_twice(r, now) : now * window.value;
 	generation = twice ? ht_log2(twice) + 1 : 0;
 	return generation >= least.value ? generation : 0;
 }

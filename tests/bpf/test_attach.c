@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * The programs that the kernel calls: samples of real page faults, and processes that fork, exec and
- * exit. What this kernel does not let anyone attach is skipped; the lab runs the same test on kernels
- * that do. Needs root.
+ * The programs that the kernel calls: samples of real page faults, and processes that fork, exec
+ * and exit. What this kernel does not let anyone attach is skipped; the lab runs the same test on
+ * kernels that do. Needs root.
  */
 #include "fixture.h"
 
@@ -16,8 +16,7 @@
 
 static struct bpf_link *attach(struct env *e, const char *name)
 {
-	struct bpf_link *link =
-		bpf_program__attach(bpf_object__find_program_by_name(e->obj, name));
+	struct bpf_link *link = bpf_program__attach(bpf_object__find_program_by_name(e->obj, name));
 
 	if (link)
 		return link;
@@ -217,7 +216,8 @@ static void test_thread(void **state)
 	bpf_link__destroy(link);
 }
 
-/* A process number used again: the loader still learns that what it has is of the process before. */
+/* A process number used again: the loader still learns that what it has is of the process before.
+ */
 static void test_reused(void **state)
 {
 	struct bpf_link *link = attach(*state, "ht_fork");

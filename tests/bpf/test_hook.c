@@ -3,33 +3,31 @@
  * The ops of a policy: each is called, with what it should see, and its result is used. Needs root.
  */
 #include "fixture.h"
+
+#include <bpf/btf.h>
+
 #include "policy_all.h"
 #include "object.h"
 
-/* .bss of the policy "all": its two variables in the order of declaration. */
 static struct policy_all_calls *calls;
 static struct policy_all_knobs *knobs;
+static char *bss;
 
+/* Where a variable of the policy lies in its mapped .bss. */
 static void *bss_var(struct env *e, const char *name)
 {
-	struct bpf_map *map;
-	size_t size;
-	char *mem;
+	struct bpf_map *map = bpf_object__find_map_by_name(e->obj, ".bss");
+	const struct btf *btf = bpf_object__btf(e->obj);
+	const struct btf_type *sec, *var;
+	int i;
 
-	bpf_object__for_each_map(map, e->obj) {
-		const struct btf *btf = bpf_object__btf(e->obj);
-		const struct btf_type *sec, *var;
-		int i;
-
-		if (!strstr(bpf_map__name(map), ".bss"))
-			continue;
-		mem = (char *)bpf_map__initial_value(map, &size);
-		sec = btf__type_by_id(btf, bpf_map__btf_value_type_id(map));
-		for (i = 0; i < btf_vlen(sec); i++) {
-			var = btf__type_by_id(btf, btf_var_secinfos(sec)[i].type);
-			if (!strcmp(btf__name_by_offset(btf, var->name_off), name))
-				return mem + btf_var_secinfos(sec)[i].offset;
-		}
+	if (!bss || !map)
+		return NULL;
+	sec = btf__type_by_id(btf, bpf_map__btf_value_type_id(map));
+	for (i = 0; i < btf_vlen(sec); i++) {
+		var = btf__type_by_id(btf, btf_var_secinfos(sec)[i].type);
+		if (!strcmp(btf__name_by_offset(btf, var->name_off), name))
+			return bss + btf_var_secinfos(sec)[i].offset;
 	}
 	return NULL;
 }
@@ -40,6 +38,7 @@ static int setup(void **state)
 
 	if (err)
 		return err;
+	bss = env_map(*state, ".bss");
 	calls = bss_var(*state, "calls");
 	knobs = bss_var(*state, "knobs");
 	return calls && knobs ? 0 : -ENOENT;
@@ -195,8 +194,6 @@ static void test_tick_init_exit(void **state)
 	struct ht_exit ex = { .kind = HT_EXIT_SWAP, .reason = "because" };
 	struct ht_tick tick = { .epoch = 77 };
 	struct env *e = *state;
-	LIBBPF_OPTS(bpf_test_run_opts, o, .ctx_in = &init, .ctx_size_in = sizeof(init),
-		    .ctx_out = &init, .ctx_size_out = sizeof(init));
 	int ret;
 
 	assert_int_equal(env_run(e, "ht_tick", &tick, sizeof(tick), &ret), 0);
@@ -204,8 +201,8 @@ static void test_tick_init_exit(void **state)
 	assert_int_equal(calls->tick_epoch, 77);
 
 	knobs->init_result = -13;
-	assert_int_equal(bpf_prog_test_run_opts(env_prog(e, "ht_init"), &o), 0);
-	assert_int_equal((int)o.retval, -13);
+	assert_int_equal(env_run(e, "ht_init", &init, sizeof(init), &ret), 0);
+	assert_int_equal(ret, -13);
 	assert_int_equal(calls->init, 1);
 	assert_int_equal(calls->init_period, 12345);
 	assert_int_equal(init.ops, HT_OP_SAMPLE | HT_OP_AGE | HT_OP_RANK | HT_OP_ADMIT |
@@ -223,16 +220,15 @@ static void test_defaults(void **state)
 	static const struct env_size size = { .tiles = 15, .pages = 15, .buckets = 1 };
 	struct ht_batch_args a = { .first = 0, .nr = 3 };
 	struct ht_init_args init = {};
-	LIBBPF_OPTS(bpf_test_run_opts, o, .ctx_in = &init, .ctx_size_in = sizeof(init),
-		    .ctx_out = &init, .ctx_size_out = sizeof(init));
 	struct env e;
 	uint32_t i;
+	int ret;
 
 	(void)state;
 	assert_int_equal(env_open(&e, "build/policies/none.bpf.o", &size), 0);
 	assert_int_equal(env_load(&e), 0);
-	assert_int_equal(bpf_prog_test_run_opts(env_prog(&e, "ht_init"), &o), 0);
-	assert_int_equal(o.retval, 0);
+	assert_int_equal(env_run(&e, "ht_init", &init, sizeof(init), &ret), 0);
+	assert_int_equal(ret, 0);
 	assert_int_equal(init.ops, 0);
 	for (i = 0; i < 3; i++) {
 		e.ranges[i] = (struct ht_range){ .density = 5 * i };

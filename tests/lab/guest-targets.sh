@@ -105,7 +105,7 @@ by_size()
 	quit big
 }
 
-lives()
+come_and_go()
 {
 	load_wait lives $options --comm subject $range || return
 	expect "--comm: all of that name" "$pid_a" "$pid_b" "$pid_c"
@@ -164,7 +164,7 @@ overfull()
 spawn a hot=plain:6:1
 spawn b hot=plain:6:1
 spawn c hot=plain:6:1
-for t in ${TESTS:-by_pid by_comm by_cgroup by_size lives overfull}; do
+for t in ${TESTS:-by_pid by_comm by_cgroup by_size come_and_go overfull}; do
 	echo "# $t"
 	$t
 done

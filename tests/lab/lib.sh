@@ -24,7 +24,7 @@ check()
 true_that() { awk "BEGIN { exit !($1) }" 2>/dev/null </dev/null; }
 holds()
 {
-	set -- "$1" "$(echo "$2" | tr -s '\n\t ' ' ')"
+	set -- "$1" "$(printf %s "$2" | tr -s '\n\t ' ' ')"
 	if true_that "$2"; then ok "$1 ($2)"; else not_ok "$1 (not true: $2)"; fi
 }
 
@@ -184,6 +184,7 @@ spawn()
 	return 1
 }
 
+lives() { eval "kill -0 \$pid_$1" 2>/dev/null; }
 answers() { wc -l <"$tmp/$1.log"; }
 answered() { [ "$(answers "$1")" -ge "$2" ]; }
 
@@ -192,8 +193,8 @@ tell()
 {
 	told=$1 n=$(($(answers "$1") + 1))
 	shift
-	echo "$*" >"$tmp/$told.in"
-	wait_for 30 answered "$told" "$n" || not_ok "subject $told answers '$*'"
+	lives "$told" && echo "$*" >"$tmp/$told.in" && wait_for 30 answered "$told" "$n" && return 0
+	not_ok "subject $told answers '$*'"
 }
 
 say() { jget "$tmp/$1.log" "$2"; }
@@ -209,6 +210,8 @@ more_in_node() { true_that "$(in_node "$1" "$2" "$3") >= $4"; }
 # quit NAME: ends a subject; checks that no byte of its memory changed on the way.
 quit()
 {
+	# Nobody would read it.
+	lives "$1" || { not_ok "subject $1 lives"; return; }
 	echo quit >"$tmp/$1.in"
 	eval "wait \$pid_$1"
 	check "the data of $1 is intact" 0 $?
