@@ -74,8 +74,8 @@ struct ht_engine {
 	double budget; /* pages that may move, see budget() in epoch.c */
 	double margin; /* by how much an exchange must raise the density, see epoch.c */
 	double sample_rate; /* counted samples per epoch, moving average */
+	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
 	bool simulated; /* tools/replay: spaces, samples and free memory are made up */
-	uint64_t sim_free[HT_SPACE_TIERS]; /* then: free pages by tier */
 	uint64_t sim_period; /* then: accesses per sample */
 	int signal_fd; /* SIGINT, SIGTERM, SIGHUP, blocked from the start on */
 	int stats_fd; /* keeps the kernel's BPF run-time statistics on */

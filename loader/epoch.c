@@ -227,25 +227,42 @@ static uint64_t budget(struct ht_engine *e)
 	return e->budget > 0 ? e->budget : 0;
 }
 
+/*
+ * Free memory of the tiers. The kernel's tables take longer to print than all the rest of a quiet
+ * epoch takes, so they are read while pages move, and every so many epochs.
+ */
+#define FREE_EPOCHS 4
+static void read_free_memory(struct ht_engine *e)
+{
+	bool moved = e->before.promoted + e->before.demoted + e->before.failed !=
+		     e->before2.promoted + e->before2.demoted + e->before2.failed;
+	struct ht_tier_mem mem;
+	unsigned int t;
+
+	if (!moved && e->epoch % FREE_EPOCHS != 1)
+		return;
+	for (t = 0; t < e->nr_tiers; t++) {
+		if (ht_tiers_mem(&e->tiers, e->roots, t, &mem))
+			continue;
+		e->free_pages[t] = mem.free_bytes >> HT_PAGE_SHIFT;
+		e->reserve_pages[t] = (mem.watermark_bytes + mem.total_bytes / RESERVE_SHARE) >>
+				      HT_PAGE_SHIFT;
+	}
+}
+
 static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 {
-	struct ht_tier_mem mem;
 	unsigned int t;
 
 	memset(p, 0, sizeof(*p));
 	p->epoch = e->epoch;
 	p->nr_tiers = e->nr_tiers;
+	if (!e->simulated)
+		read_free_memory(e);
 	for (t = 0; t < e->nr_tiers; t++) {
 		p->lat_ns[t] = e->tiers.tier[t].read_lat_ns;
-		if (e->simulated) {
-			p->free_pages[t] = e->sim_free[t];
-			continue;
-		}
-		if (ht_tiers_mem(&e->tiers, e->roots, t, &mem))
-			continue;
-		p->free_pages[t] = mem.free_bytes >> HT_PAGE_SHIFT;
-		p->reserve_pages[t] = (mem.watermark_bytes + mem.total_bytes / RESERVE_SHARE) >>
-				      HT_PAGE_SHIFT;
+		p->free_pages[t] = e->free_pages[t];
+		p->reserve_pages[t] = e->reserve_pages[t];
 	}
 	p->budget_pages = budget(e);
 	p->accesses = e->sample_rate * (e->simulated ? e->sim_period : e->source->period);
@@ -394,6 +411,7 @@ static void account(struct ht_engine *e)
 			m->slow_pages += e->space[i]->in_tier[t];
 	}
 	m->hot_in_slow = e->plan.hot_in_slow;
+	m->misplaced_share = e->ranges.heat ? e->plan.misplaced_heat / e->ranges.heat : 0;
 	m->promoted = e->mover.stats.promoted;
 	m->demoted = e->mover.stats.demoted;
 	m->would_promote = e->mover.stats.would_promote;

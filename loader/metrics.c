@@ -32,6 +32,7 @@ struct json_object *ht_metrics_object(const struct ht_metrics *m, const char *ev
 	json_object_object_add(o, "policy", json_object_new_string(m->policy));
 	json_object_object_add(o, "seconds", json_object_new_double(m->wall_ns / 1e9));
 	json_object_object_add(o, "fast_share", json_object_new_double(m->fast_share));
+	json_object_object_add(o, "misplaced_share", json_object_new_double(m->misplaced_share));
 #define M(name, kind, unit, desc) json_object_object_add(o, #name, u64(m->name));
 	HT_METRICS(M)
 #undef M
@@ -69,14 +70,14 @@ void ht_metrics_row(FILE *f, const struct ht_metrics *m, const struct ht_metrics
 	if (s <= 0)
 		s = 1;
 	if (header)
-		fprintf(f, "%8s %9s %6s %8s %7s %9s %10s %9s %7s %6s\n", "time s", "samples/s",
-			"fast %", "ranges", "targets", "up MiB/s", "down MiB/s", "hot slow", "failed",
+		fprintf(f, "%8s %9s %6s %8s %7s %9s %9s %10s %7s %6s\n", "time s", "samples/s",
+			"fast %", "ranges", "targets", "up MiB/s", "down MiB/s", "misplaced%", "failed",
 			"cpu %");
 	fprintf(f,
 		"%8.1f %9.0f %6.1f %8" PRIu64 " %7" PRIu64 " %9.1f %10.1f %9.1f %7" PRIu64 " %6.2f\n",
 		m->wall_ns / 1e9, (m->samples_counted - before->samples_counted) / s,
 		m->fast_share * 100, m->ranges, m->targets, mib(m->promoted - before->promoted) / s,
-		mib(m->demoted - before->demoted) / s, mib(m->hot_in_slow),
+		mib(m->demoted - before->demoted) / s, m->misplaced_share * 100,
 		m->failed - before->failed, cpu / s / 1e7);
 	fflush(f);
 }

@@ -344,8 +344,14 @@ static void count_misplaced(struct ctx *c)
 	size_t i;
 
 	for (i = c->hot_first; i < c->hot_end; i++)
-		for (t = c->tier + 1; t < HT_SPACE_TIERS; t++)
-			c->p->hot_in_slow += c->rs->info[c->p->order[i]].in_tier[t];
+		for (t = c->tier + 1; t < HT_SPACE_TIERS; t++) {
+			uint32_t nr = c->p->order[i], pages = c->rs->info[nr].in_tier[t];
+
+			if (!c->rs->range[nr].heat)
+				continue;
+			c->p->hot_in_slow += pages;
+			c->p->misplaced_heat += c->rs->range[nr].density / 65536.0 * pages;
+		}
 }
 
 /* Assigns order[hot_first ..) to the tier until it is full. */
@@ -455,6 +461,7 @@ void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space
 
 	p->nr = 0;
 	p->promote = p->demote = p->hot_in_slow = 0;
+	p->misplaced_heat = 0;
 	p->cut_score = 0;
 	set_capacity(p, par, space, nr_spaces);
 	if (rs->nr > p->cap_order || !rs->nr)

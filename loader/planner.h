@@ -50,7 +50,8 @@ struct ht_plan {
 	uint64_t capacity[HT_SPACE_TIERS]; /* pages that targets may hold */
 	uint64_t cut_score; /* of the range at which the fastest tier is full, 0 = everything fits */
 	uint64_t promote, demote; /* pages planned */
-	uint64_t hot_in_slow; /* pages above the cut that are not in the fastest tier */
+	uint64_t hot_in_slow; /* sampled pages above the cut that are not in the fastest tier */
+	double misplaced_heat; /* their heat */
 };
 
 int ht_plan_init(struct ht_plan *p, struct ht_move *move, size_t cap, size_t max_ranges);

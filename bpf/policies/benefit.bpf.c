@@ -40,8 +40,8 @@ struct {
 	__type(value, struct averages);
 } history SEC(".maps");
 
-static __u64 epoch, samples, total_heat, accesses, period, lat_ns = 100;
-static __u64 usual_share, hurry_until; /* of the fast tier, in 1/65536 */
+__u64 epoch, samples, total_heat, accesses, period, lat_ns = 100;
+__u64 usual_share, hurry_until; /* of the fast tier, in 1/65536 */
 
 static int benefit_init(const struct ht_init *i)
 {
@@ -100,7 +100,7 @@ static __u32 benefit_admit(const struct ht_move *m)
 {
 	__u64 saved;
 
-	if (m->to_tier > m->from_tier || !accesses)
+	if (m->to_tier > m->from_tier)
 		return 1;
 	if (m->score <= ht_mul_div(m->victim_score, m->margin, 256))
 		return 0;
@@ -108,7 +108,8 @@ static __u32 benefit_admit(const struct ht_move *m)
 	if (m->moved < rest.value && !(m->flags & HT_RANGE_STRATUM))
 		return 0;
 	saved = ht_saving(m->score - m->victim_score, m->pages, accesses, total_heat, lat_ns);
-	return ht_mul_div(saved, payback.value, 1) >= ht_mul_div(m->cost_ns, ratio.value, 100);
+	return !accesses ||
+	       ht_mul_div(saved, payback.value, 1) >= ht_mul_div(m->cost_ns, ratio.value, 100);
 }
 
 HYPERTIER_OPS_DEFINE(benefit, .init = benefit_init, .tick = benefit_tick, .rank = benefit_rank,

@@ -19,8 +19,8 @@ HYPERTIER_KNOB(skew, 1, 0, 16, "bins by which a huge page with few hot subpages 
 
 #define BINS 64
 
-static __u64 pages_in[BINS]; /* of this epoch's ranges, by bin */
-static __u32 hot_bin = BINS; /* least bin that is hot; at first none is known to be */
+__u64 pages_in[BINS]; /* of this epoch's ranges, by bin */
+__u32 hot_bin = BINS; /* least bin that is hot; at first none is known to be */
 
 enum { COLD, WARM, HOT };
 

@@ -18,8 +18,8 @@ HYPERTIER_KNOB(weight, 33, 0, 100, "percent of the score that the last epoch dec
 HYPERTIER_KNOB(least, 16, 1, 1 << 20, "samples in an epoch below which a range has no momentum");
 HYPERTIER_KNOB(payback, 10, 1, 1000, "epochs within which a move must save what it costs");
 
-static __u64 samples, total_heat; /* of this epoch */
-static __u64 accesses, lat_ns = 100, period;
+__u64 samples, total_heat; /* of this epoch */
+__u64 accesses, lat_ns = 100, period;
 
 static int momentum_init(const struct ht_init *i)
 {
@@ -56,12 +56,12 @@ static __u32 momentum_admit(const struct ht_move *m)
 {
 	__u64 saved;
 
-	if (m->to_tier > m->from_tier || !accesses)
+	if (m->to_tier > m->from_tier)
 		return 1;
 	if (m->score <= ht_mul_div(m->victim_score, m->margin, 256))
 		return 0;
 	saved = ht_saving(m->score - m->victim_score, m->pages, accesses, total_heat, lat_ns);
-	return ht_mul_div(saved, payback.value, 1) >= m->cost_ns;
+	return !accesses || ht_mul_div(saved, payback.value, 1) >= m->cost_ns;
 }
 
 HYPERTIER_OPS_DEFINE(momentum, .init = momentum_init, .tick = momentum_tick, .rank = momentum_rank,

@@ -39,7 +39,7 @@ struct {
 	__type(value, struct touched);
 } history SEC(".maps");
 
-static __u64 epoch;
+__u64 epoch;
 
 static void recency_tick(const struct ht_tick *t)
 {

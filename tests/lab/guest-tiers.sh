@@ -46,7 +46,7 @@ $(jget "$tmp/f" tiers.1.nodes.0.node) $(jget "$tmp/f" tiers.2.nodes.0.node)"
 	load_wait three --comm subject --json --stats 1 --epoch 250 $range
 	nodes_hold "the hottest pages go to the fastest tier" 60 w hot "n0 > 0.95"
 	nodes_hold "what does not fit there goes to the next" 60 w warm "n0 + n1 > 0.9 && n1 > 0.1"
-	nodes_hold "cold pages do not take the fastest tier's room" 1 w cold "n0 < 0.1"
+	nodes_hold "cold pages leave the fastest tier to hotter ones" 60 w cold "n0 < 0.1"
 	stop
 	check "three tiers: exit status" 0 $status
 	quit w

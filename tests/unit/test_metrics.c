@@ -91,6 +91,8 @@ static void test_json_has_everything(void **state)
 	assert_true(json_object_get_double(sub) == 2.5);
 	assert_true(json_object_object_get_ex(o, "fast_share", &sub));
 	assert_true(json_object_get_double(sub) == 0.625);
+	assert_true(json_object_object_get_ex(o, "misplaced_share", &sub));
+	assert_true(json_object_get_double(sub) == m.misplaced_share);
 	assert_true(json_object_object_get_ex(o, "dropped", &sub));
 	assert_int_equal(json_object_object_length(sub), HT_DROP_NR);
 	for (int i = 0; i < HT_DROP_NR; i++)
@@ -99,7 +101,7 @@ static void test_json_has_everything(void **state)
 	assert_int_equal(json_object_object_length(sub), HT_OUT_NR);
 	for (int i = 0; i < HT_OUT_NR; i++)
 		assert_int_equal(number(sub, ht_migrate_outcome_name(i)), m.outcome[i]);
-	assert_int_equal(json_object_object_length(o), keys + 7);
+	assert_int_equal(json_object_object_length(o), keys + 8);
 	json_object_put(o);
 }
 
@@ -175,7 +177,7 @@ static void test_row(void **state)
 				.targets = 3,
 				.promoted = 2560,
 				.demoted = 1024,
-				.hot_in_slow = 512,
+				.misplaced_share = 0.02,
 				.failed = 12,
 				.fast_share = 0.5,
 				.loader_ns = 30000000,

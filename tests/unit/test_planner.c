@@ -164,7 +164,8 @@ static uint64_t hot_in_slow(const struct fix *f)
 		if (r->pages > left)
 			break;
 		left -= r->pages;
-		n += r->pages - r->fast_pages;
+		if (r->heat) /* what was never sampled is not missed up there */
+			n += r->pages - r->fast_pages;
 	}
 	return n;
 }

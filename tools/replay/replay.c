@@ -368,9 +368,9 @@ static int epoch(struct replay *r)
 	err = ht_epoch_samples(e);
 	if (err)
 		return err;
-	e->sim_free[0] = r->fast_capacity - (s->in_tier[0] < r->fast_capacity ? s->in_tier[0] :
+	e->free_pages[0] = r->fast_capacity - (s->in_tier[0] < r->fast_capacity ? s->in_tier[0] :
 									       r->fast_capacity);
-	e->sim_free[1] = r->gen.pages;
+	e->free_pages[1] = r->gen.pages;
 	t0 = now_ms();
 	err = ht_heatmap_collect(&e->heat);
 	if (err)
