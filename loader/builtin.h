@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
-/* The default policy (bpf/policies/range.bpf.c), linked into the loader: it takes over for others. */
+/* The default policy (bpf/policies/range.bpf.c), linked into the loader: it takes over for others.
+ */
 #ifndef HT_BUILTIN_H
 #define HT_BUILTIN_H
 

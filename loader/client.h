@@ -11,7 +11,8 @@
 int ht_client_status(const struct ht_config *c);
 int ht_client_unload(const struct ht_config *c);
 int ht_client_list(const struct ht_config *c);
-/* True when a loader of this instance answers; *rc then is the result of the swap it was asked for. */
+/* True when a loader of this instance answers; *rc then is the result of the swap it was asked for.
+ */
 bool ht_client_swap(const struct ht_config *c, int *rc);
 
 #endif

@@ -17,14 +17,17 @@
 const char *argp_program_version = "hypertier-load " HT_VERSION;
 
 static const char doc[] =
-	"Tiers this machine's memory with a policy: samples of memory accesses become a heat map, the "
+	"Tiers this machine's memory with a policy: samples of memory accesses become a heat map, "
+	"the "
 	"policy ranks it, and pages move between the fast and the slow memory tier."
 	"\v"
-	"POLICY is a BPF object such as range.bpf.o. `features' prints what this machine offers.\n\n"
+	"POLICY is a BPF object such as range.bpf.o. `features' prints what this machine "
+	"offers.\n\n"
 	"Targets: --pid, --comm and --cgroup may be repeated and mixed; without any of them every "
 	"process whose resident memory exceeds --rss-floor is tiered. Children of targets are "
 	"followed.\n\n"
-	"Exit status: 0 success, 1 run-time error, 2 usage, 3 missing capability or lockdown, 4 kernel "
+	"Exit status: 0 success, 1 run-time error, 2 usage, 3 missing capability or lockdown, 4 "
+	"kernel "
 	"too old or without BTF, 5 only one memory tier, 6 no sample source, 7 policy rejected, 8 "
 	"another loader runs.";
 
@@ -95,16 +98,16 @@ static const struct argp_option options[] = {
 	  "Name of the loader to start or speak to, for several side by side", 0 },
 	{ NULL, 0, NULL, 0, "Output:", 7 },
 	{ "stats", OPT_STATS, "SECONDS", 0, "Print statistics every so many seconds", 0 },
-	{ "record", OPT_RECORD, "FILE", 0,
-	  "emulated: record the samples to FILE, for replay", 0 },
-	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "Write the closing statistics to FILE as JSON", 0 },
+	{ "record", OPT_RECORD, "FILE", 0, "emulated: record the samples to FILE, for replay", 0 },
+	{ "stats-file", OPT_STATS_FILE, "FILE", 0, "Write the closing statistics to FILE as JSON",
+	  0 },
 	{ "json", 'j', NULL, 0, "Statistics and reports as JSON, one object a line", 0 },
 	{ "verbose", 'v', NULL, 0, "Say more; twice: libbpf's messages as well", 0 },
 	{ "duration", OPT_DURATION, "SECONDS", 0, "Stop after so long", 0 },
 	{ "heat-memory", OPT_HEAT, "SIZE", 0,
 	  "Memory the heat map can cover (default: all of this machine's)", 0 },
-	{ "pin-dir", OPT_PIN_DIR, "DIR", 0,
-	  "Where maps are pinned (default /sys/fs/bpf/hypertier)", 0 },
+	{ "pin-dir", OPT_PIN_DIR, "DIR", 0, "Where maps are pinned (default /sys/fs/bpf/hypertier)",
+	  0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Pin nothing", 0 },
 	{ "probe", OPT_PROBE, NULL, 0, "features: take real samples and check rate and addresses",
 	  0 },
@@ -290,7 +293,8 @@ static int parse_run(struct ht_config *c, int key, char *arg, struct argp_state 
 		return 0;
 	case OPT_HEAT:
 		if (ht_parse_size(arg, 1, &c->heat_bytes) || c->heat_bytes < 1 << 21)
-			argp_error(st, "--heat-memory must be a size of at least 2M, not '%s'", arg);
+			argp_error(st, "--heat-memory must be a size of at least 2M, not '%s'",
+				   arg);
 		return 0;
 	case OPT_PIN_DIR:
 		c->pin_dir = arg;

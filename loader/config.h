@@ -13,14 +13,14 @@
 
 enum ht_exit_code {
 	HT_RC_OK = 0,
-	HT_RC_ERROR = 1, /* something failed at run time */
-	HT_RC_USAGE = 2, /* the command line is wrong */
-	HT_RC_PERM = 3, /* a capability is missing, or lockdown forbids it */
+	HT_RC_ERROR = 1,  /* something failed at run time */
+	HT_RC_USAGE = 2,  /* the command line is wrong */
+	HT_RC_PERM = 3,	  /* a capability is missing, or lockdown forbids it */
 	HT_RC_KERNEL = 4, /* the kernel is too old or lacks BTF or BPF */
-	HT_RC_TIERS = 5, /* there is only one memory tier */
+	HT_RC_TIERS = 5,  /* there is only one memory tier */
 	HT_RC_SOURCE = 6, /* no source of samples can be opened */
 	HT_RC_POLICY = 7, /* the policy object is no policy, of another ABI, or was rejected */
-	HT_RC_BUSY = 8, /* another loader runs */
+	HT_RC_BUSY = 8,	  /* another loader runs */
 };
 
 enum ht_command {
@@ -43,21 +43,21 @@ struct ht_config {
 	enum ht_command command;
 	const char *policy; /* path of the object */
 	struct ht_selection sel;
-	const char *fast, *slow; /* node lists, NULL = as the kernel says */
+	const char *fast, *slow;  /* node lists, NULL = as the kernel says */
 	enum ht_source_id source; /* HT_SRC_NONE = auto */
 	struct ht_source_opts source_opts;
 	unsigned int epoch_ms;
-	uint64_t budget_bytes; /* per second */
-	unsigned int stats_s; /* seconds between statistics lines, 0 = none */
+	uint64_t budget_bytes;	 /* per second */
+	unsigned int stats_s;	 /* seconds between statistics lines, 0 = none */
 	unsigned int duration_s; /* 0 = until a signal */
-	uint64_t heat_bytes; /* memory to track, 0 = all there is */
-	const char *instance; /* NULL = the unnamed one */
-	char **set; /* knobs, "name=value" */
+	uint64_t heat_bytes;	 /* memory to track, 0 = all there is */
+	const char *instance;	 /* NULL = the unnamed one */
+	char **set;		 /* knobs, "name=value" */
 	size_t nr_set;
 	enum ht_on_eject on_eject;
 	char run_dir[96], pin_dir_of_instance[128];
 	const char *pin_dir;
-	const char *record; /* file to record samples to, NULL = none */
+	const char *record;	/* file to record samples to, NULL = none */
 	const char *stats_file; /* closing statistics, NULL = none */
 	bool dry_run, json, probe, no_pin;
 	int verbose;

@@ -116,8 +116,8 @@ static int write_json(int fd, struct json_object *o)
 
 	while (off <= len) {
 		/* The newline ends the message; SIGPIPE must not end us. */
-		n = off < len ? send(fd, s + off, len - off, MSG_NOSIGNAL) :
-				send(fd, "\n", 1, MSG_NOSIGNAL);
+		n = off < len ? send(fd, s + off, len - off, MSG_NOSIGNAL)
+			      : send(fd, "\n", 1, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -172,8 +172,8 @@ int ht_control_serve(int listen_fd, ht_control_fn handle, void *arg)
 		answer = refusal("only root and the loader's own user may ask");
 	} else {
 		err = read_json(fd, now_ms() + SERVE_MS, &request);
-		answer = err ? refusal("not a request: one JSON object on one line") :
-			       handle(arg, request);
+		answer = err ? refusal("not a request: one JSON object on one line")
+			     : handle(arg, request);
 	}
 	err = answer ? write_json(fd, answer) : -ENOMEM;
 	json_object_put(request);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * The control socket, by which a second invocation speaks to the loader that runs: RUNDIR/control, a
- * UNIX stream socket of mode 0600. Only root and the loader's own user are answered (SO_PEERCRED).
- * One request and one answer per connection, each a JSON object on one line of at most
- * HT_CONTROL_MAX bytes:
+ * The control socket, by which a second invocation speaks to the loader that runs: RUNDIR/control,
+ * a UNIX stream socket of mode 0600. Only root and the loader's own user are answered
+ * (SO_PEERCRED). One request and one answer per connection, each a JSON object on one line of at
+ * most HT_CONTROL_MAX bytes:
  *   {"op":"swap","policy":"/abs/path.bpf.o","set":["name=value",...]}
  *   {"op":"status"}   {"op":"unload"}
  * Answers have "ok" (boolean) and, where not ok, "error" (text).
@@ -22,8 +22,8 @@ struct json_object;
 int ht_control_listen(const char *dir);
 void ht_control_unlink(const char *dir);
 /*
- * Takes one connection, at most 200 ms. handle gets the parsed request and returns the answer (whose
- * ownership passes). Malformed requests and strangers are answered with an error.
+ * Takes one connection, at most 200 ms. handle gets the parsed request and returns the answer
+ * (whose ownership passes). Malformed requests and strangers are answered with an error.
  */
 typedef struct json_object *(*ht_control_fn)(void *arg, struct json_object *request);
 int ht_control_serve(int listen_fd, ht_control_fn handle, void *arg);

@@ -40,7 +40,8 @@ static int find_tiers(struct ht_engine *e)
 	e->nr_tiers = e->tiers.nr_tiers < HT_SPACE_TIERS ? e->tiers.nr_tiers : HT_SPACE_TIERS;
 	if (e->nr_tiers >= 2 || e->cfg->dry_run)
 		return 0;
-	pr_err("only one memory tier here (%s): there is nothing to tier; name nodes with --fast and "
+	pr_err("only one memory tier here (%s): there is nothing to tier; name nodes with --fast "
+	       "and "
 	       "--slow if the kernel is wrong, or observe with --dry-run",
 	       e->tiers.why);
 	return HT_RC_TIERS;
@@ -75,7 +76,8 @@ static int load_policy(struct ht_engine *e, enum ht_source_id source)
 	ht_heatmap_size(&opts.size, tracked_bytes(e));
 	err = ht_object_load(e->policy, &opts);
 	if (err && opts.fentry_target) {
-		/* Where the kernel refuses fentry (lockdown, no ftrace), single records still work. */
+		/* Where the kernel refuses fentry (lockdown, no ftrace), single records still work.
+		 */
 		pr_info("trying again without the fentry program");
 		opts.fentry_target = NULL;
 		ht_object_close(e->policy);
@@ -170,7 +172,8 @@ static int open_record(struct ht_engine *e, int source)
 	if (!e->cfg->record)
 		return 0;
 	if (source != HT_SRC_EMULATED) {
-		pr_err("--record needs the emulated source: samples of %s are counted in the kernel "
+		pr_err("--record needs the emulated source: samples of %s are counted in the "
+		       "kernel "
 		       "and never pass through here",
 		       ht_source_name(source));
 		return -EOPNOTSUPP;
@@ -187,8 +190,8 @@ static int open_journal(struct ht_engine *e)
 		pr_warn("cannot create " HT_RUN_DIR ": %s", strerror(errno));
 	err = ht_journal_open(&e->journal, e->cfg->run_dir, &recovered);
 	if (recovered)
-		pr_info("cleaned up after a loader that was killed: %zu thing%s put back", recovered,
-			recovered == 1 ? "" : "s");
+		pr_info("cleaned up after a loader that was killed: %zu thing%s put back",
+			recovered, recovered == 1 ? "" : "s");
 	if (err == -EBUSY)
 		return HT_RC_BUSY;
 	return err ? HT_RC_ERROR : 0;
@@ -237,8 +240,8 @@ static int start(struct ht_engine *e)
 	snprintf(e->metrics.policy, sizeof(e->metrics.policy), "%s", e->policy->info.name);
 	e->control_fd = ht_control_listen(e->cfg->run_dir);
 	if (e->control_fd < 0)
-		pr_warn("no control socket in %s: %s; the policy cannot be swapped", e->cfg->run_dir,
-			strerror(-e->control_fd));
+		pr_warn("no control socket in %s: %s; the policy cannot be swapped",
+			e->cfg->run_dir, strerror(-e->control_fd));
 	ht_watch_start(&e->watch, -1);
 	__atomic_store_n(&e->policy->mem.ctl->enabled, 1, __ATOMIC_RELEASE);
 	ht_report_start(e, why);

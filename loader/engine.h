@@ -38,15 +38,15 @@ struct ht_engine {
 	const struct ht_roots *roots;
 	struct ht_journal *journal;
 	struct ht_tiers tiers;
-	unsigned int nr_tiers; /* min(tiers.nr_tiers, HT_SPACE_TIERS) */
+	unsigned int nr_tiers;	  /* min(tiers.nr_tiers, HT_SPACE_TIERS) */
 	struct ht_object *policy; /* the one in charge */
-	bool builtin; /* ... which is the built-in one */
-	bool observe; /* tiering stopped, samples are counted */
-	bool unload; /* asked to end at the control socket */
+	bool builtin;		  /* ... which is the built-in one */
+	bool observe;		  /* tiering stopped, samples are counted */
+	bool unload;		  /* asked to end at the control socket */
 	struct ht_watch watch;
 	struct ht_ban_list bans;
 	uint64_t ops_ns; /* time in the policy's ops, last epoch */
-	int ops_err; /* what they failed with */
+	int ops_err;	 /* what they failed with */
 	uint64_t moved_at_swap, wasted_at_swap, bpf_ns_of_former;
 	int control_fd;
 	struct ht_source_opts source_opts; /* cfg's, and the recording */
@@ -60,26 +60,26 @@ struct ht_engine {
 	struct ht_plan plan;
 	struct ht_mover mover;
 	struct ht_stages stages;
-	struct ht_metrics metrics; /* now */
+	struct ht_metrics metrics;	   /* now */
 	struct ht_metrics before, before2; /* at the end of the last epoch and the one before */
-	struct ht_metrics printed; /* at the last statistics line */
+	struct ht_metrics printed;	   /* at the last statistics line */
 	bool header_printed;
 	uint32_t epoch; /* from 1 */
 	uint64_t started_ns, cpu_base_ns;
 	uint64_t tick_samples; /* counted samples at the last aging step */
-	double page_volume; /* samples behind the page counts at that time, aged as they are */
+	double page_volume;    /* samples behind the page counts at that time, aged as they are */
 	/* How predictable page accesses were: see predictability() in epoch.c. */
 	uint64_t page_hits, page_prior, before_page_hits, before_page_prior;
 	double predicted, usual_predictability;
-	double budget; /* pages that may move, see budget() in epoch.c */
-	double margin; /* by how much an exchange must raise the density, see epoch.c */
+	double budget;	    /* pages that may move, see budget() in epoch.c */
+	double margin;	    /* by how much an exchange must raise the density, see epoch.c */
 	double sample_rate; /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
-	bool simulated; /* tools/replay: spaces, samples and free memory are made up */
+	bool simulated;	     /* tools/replay: spaces, samples and free memory are made up */
 	uint64_t sim_period; /* then: accesses per sample */
-	int signal_fd; /* SIGINT, SIGTERM, SIGHUP, blocked from the start on */
-	int stats_fd; /* keeps the kernel's BPF run-time statistics on */
-	int err; /* why the loop ended, 0 = as asked */
+	int signal_fd;	     /* SIGINT, SIGTERM, SIGHUP, blocked from the start on */
+	int stats_fd;	     /* keeps the kernel's BPF run-time statistics on */
+	int err;	     /* why the loop ended, 0 = as asked */
 };
 
 /* Finds tiers, loads the policy, opens the source. Returns an enum ht_exit_code. */

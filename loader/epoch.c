@@ -21,10 +21,10 @@
 #define REFRESH_FIRST 65536
 
 /*
- * Aging is by volume of samples, not by time: a slow source or an idle workload keeps its heat, a busy
- * one forgets sooner. Counts are halved when pages at the cut, where the decision is made, have been
- * sampled some 6 times, or after so many samples that every page of the live tiles could have had 4;
- * and at once when accesses have moved to other pages.
+ * Aging is by volume of samples, not by time: a slow source or an idle workload keeps its heat, a
+ * busy one forgets sooner. Counts are halved when pages at the cut, where the decision is made,
+ * have been sampled some 6 times, or after so many samples that every page of the live tiles could
+ * have had 4; and at once when accesses have moved to other pages.
  */
 #define TICK_COUNT 6.0
 #define TICK_ROUNDS 4
@@ -38,9 +38,9 @@
 /* How many epochs a placement is expected to last, for the payback of a move: 20 s. */
 #define HORIZON 40.0
 /*
- * While more than WASTE_BOUND of the moved pages are soon moved back, differences are noise or do not
- * last. Then pages must be hotter by a growing margin than those they replace, and bursts count less
- * (see heatmap.h); both recover slowly.
+ * While more than WASTE_BOUND of the moved pages are soon moved back, differences are noise or do
+ * not last. Then pages must be hotter by a growing margin than those they replace, and bursts count
+ * less (see heatmap.h); both recover slowly.
  */
 #define WASTE_BOUND 0.03
 #define MARGIN_MIN 1.1
@@ -130,9 +130,9 @@ static double predicted_count(const struct ht_engine *e)
 }
 
 /*
- * How predictable were this epoch's page accesses by the counts so far, against how predictable they
- * have been of late? 1 or so while the same pages stay hot, near 0 when others are; negative when
- * nothing can be said. Scans are unpredictable in themselves, hence the comparison.
+ * How predictable were this epoch's page accesses by the counts so far, against how predictable
+ * they have been of late? 1 or so while the same pages stay hot, near 0 when others are; negative
+ * when nothing can be said. Scans are unpredictable in themselves, hence the comparison.
  */
 static double predictability(struct ht_engine *e)
 {
@@ -179,7 +179,8 @@ static void age(struct ht_engine *e)
 		ticks = 2;
 	else if (same >= 0 && same < SHIFT_SOME && since >= round / 4)
 		ticks = 1;
-	else if (since >= TICK_MIN && (count_at_cut(e) >= TICK_COUNT || since >= TICK_ROUNDS * round))
+	else if (since >= TICK_MIN &&
+		 (count_at_cut(e) >= TICK_COUNT || since >= TICK_ROUNDS * round))
 		ticks = 1;
 	if (!ticks)
 		return;
@@ -212,8 +213,8 @@ static void refresh_placement(struct ht_engine *e)
 }
 
 /*
- * Pages that may move this epoch. What one epoch leaves is the next one's, up to a second's worth or
- * a few tiles, so that a small budget moves whole tiles less often instead of never.
+ * Pages that may move this epoch. What one epoch leaves is the next one's, up to a second's worth
+ * or a few tiles, so that a small budget moves whole tiles less often instead of never.
  */
 #define BUDGET_MIN_PAGES (4 * HT_TILE_PAGES)
 static uint64_t budget(struct ht_engine *e)
@@ -245,8 +246,8 @@ static void read_free_memory(struct ht_engine *e)
 		if (ht_tiers_mem(&e->tiers, e->roots, t, &mem))
 			continue;
 		e->free_pages[t] = mem.free_bytes >> HT_PAGE_SHIFT;
-		e->reserve_pages[t] = (mem.watermark_bytes + mem.total_bytes / RESERVE_SHARE) >>
-				      HT_PAGE_SHIFT;
+		e->reserve_pages[t] =
+			(mem.watermark_bytes + mem.total_bytes / RESERVE_SHARE) >> HT_PAGE_SHIFT;
 	}
 }
 
@@ -402,8 +403,7 @@ static void account(struct ht_engine *e)
 	m->ranges = e->ranges.nr;
 	m->strata = e->ranges.strata;
 	m->thp_skewed = e->ranges.skewed;
-	m->fast_share = e->ranges.heat ?
-				(double)e->ranges.heat_in_tier[0] / e->ranges.heat : 0;
+	m->fast_share = e->ranges.heat ? (double)e->ranges.heat_in_tier[0] / e->ranges.heat : 0;
 	m->fast_pages = m->slow_pages = 0;
 	for (i = 0; i < e->nr_space; i++) {
 		m->fast_pages += e->space[i]->in_tier[0];
@@ -452,9 +452,10 @@ int ht_epoch_decide(struct ht_engine *e)
 	ht_heatmap_evict(&e->heat);
 	age(e);
 	account(e);
-	learn_from_waste(e, e->metrics.promoted + e->metrics.demoted - e->before.promoted -
-				e->before.demoted,
-		     e->metrics.wasted - e->before.wasted);
+	learn_from_waste(e,
+			 e->metrics.promoted + e->metrics.demoted - e->before.promoted -
+				 e->before.demoted,
+			 e->metrics.wasted - e->before.wasted);
 	e->before2 = e->before;
 	e->before = e->metrics;
 	return 0;
@@ -480,7 +481,8 @@ int ht_epoch_run(struct ht_engine *e)
 	err = ht_epoch_decide(e);
 	if (err)
 		return err;
-	pr_debug("epoch %u: CPU ms: samples %.2f, targets %.2f, placement %.2f, decision %.2f, moves "
+	pr_debug("epoch %u: CPU ms: samples %.2f, targets %.2f, placement %.2f, decision %.2f, "
+		 "moves "
 		 "%.2f; %zu ranges, %zu moves planned",
 		 e->epoch, ms[0], ms[1], ms[2], ms[3], ms[4], e->ranges.nr, e->plan.nr);
 	return 0;

@@ -44,8 +44,8 @@ static void look(struct findings *f, const struct ht_config *cfg)
 		if (!f->source[i].usable || (cfg->source && cfg->source != f->source[i].id))
 			continue;
 		pr_info("probing %s for %.1f s", f->source[i].name, PROBE_MS / 1000.0);
-		f->probe_err[i] = ht_source_probe(f->source[i].id, &cfg->source_opts, PROBE_MS,
-						  &f->probe[i]);
+		f->probe_err[i] =
+			ht_source_probe(f->source[i].id, &cfg->source_opts, PROBE_MS, &f->probe[i]);
 	}
 }
 
@@ -89,7 +89,8 @@ static void print_text(const struct findings *f)
 		printf("      %s\n", f->source[i].why);
 		print_probe(f, i);
 	}
-	printf("hooks\n  yes portable   syscall programs over shared arrays, Linux 6.1 and later\n");
+	printf("hooks\n  yes portable   syscall programs over shared arrays, Linux 6.1 and "
+	       "later\n");
 	printf("  no  struct_ops the kernel helper is not loaded\n");
 	printf("migration\n  %-3s %s %s\n", *f->migrate ? "yes" : "no",
 	       *f->migrate ? f->migrate : "move_pages", f->migrate_why);

@@ -14,7 +14,7 @@
 #include "log.h"
 
 #define SCAN_MS 1000 /* /proc is looked through this often */
-#define MAP_MS 2000 /* mappings are read again this often, or when samples fall outside */
+#define MAP_MS 2000  /* mappings are read again this often, or when samples fall outside */
 #define BATCH 1024
 
 static size_t space_index(const struct ht_engine *e, pid_t tgid)
@@ -87,8 +87,7 @@ static void added(void *arg, const struct ht_proc *p)
 	}
 	if (add_space(e, p->tgid))
 		pr_warn("cannot follow %s (%d): out of memory", p->comm, p->tgid);
-	pr_debug("target %s (%d), %lu MiB", p->comm, p->tgid,
-		 (unsigned long)(p->rss_bytes >> 20));
+	pr_debug("target %s (%d), %lu MiB", p->comm, p->tgid, (unsigned long)(p->rss_bytes >> 20));
 }
 
 static void removed(void *arg, const struct ht_proc *p)

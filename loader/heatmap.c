@@ -40,8 +40,7 @@ void ht_heatmap_size(struct ht_heatmap_size *s, uint64_t tracked_bytes)
 	s->nr_buckets = pow2_at_least(tiles * 2 / HT_WAYS);
 	s->tile_lines = pow2_at_least(s->nr_tiles) / HT_IDS_PER_LINE;
 	s->detail_lines = pow2_at_least(s->nr_details) / HT_IDS_PER_LINE;
-	s->bytes = s->nr_tiles * sizeof(struct ht_tile) +
-		   s->nr_details * sizeof(struct ht_detail) +
+	s->bytes = s->nr_tiles * sizeof(struct ht_tile) + s->nr_details * sizeof(struct ht_detail) +
 		   s->nr_buckets * sizeof(struct ht_bucket) +
 		   (uint64_t)(s->tile_lines + s->detail_lines) * sizeof(struct ht_id_line);
 }
@@ -159,8 +158,8 @@ void ht_heatmap_drop_detail(struct ht_heatmap *hm, uint32_t id)
 }
 
 /*
- * Out of the index at once, back on the ring at the next collect only: a sampler that found the tile
- * just before may still count into it.
+ * Out of the index at once, back on the ring at the next collect only: a sampler that found the
+ * tile just before may still count into it.
  */
 static int release_tile(struct ht_heatmap *hm, uint32_t id)
 {
@@ -246,8 +245,8 @@ static int take_pending(struct ht_heatmap *hm, size_t *fresh)
 		id = hm->pending[i] & ~(1U << 31);
 		key = LOAD(hm->mem.tile[id].key);
 		if (key) {
-			hm->live[hm->nr_live + (*fresh)++] = (struct ht_live){ .key = key,
-									       .id = id };
+			hm->live[hm->nr_live + (*fresh)++] =
+				(struct ht_live){ .key = key, .id = id };
 		} else if (hm->pending[i] >> 31) {
 			memset(&hm->mem.tile[id], 0, sizeof(struct ht_tile));
 			push_tile(hm, id);

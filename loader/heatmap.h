@@ -2,8 +2,8 @@
 /*
  * The loader's side of the heat map (hypertier/heat.h): it produces free tiles and page-detail
  * blocks, reads what the sampler counted, and takes back what is cold, gone or no longer dispersed.
- * Reading is plain memory access; a counter may change while it is read, which costs an error of one
- * sample.
+ * Reading is plain memory access; a counter may change while it is read, which costs an error of
+ * one sample.
  *
  * When memory runs out: the sampler drops a sample that finds no free tile (counted as
  * HT_DROP_NO_TILE); each epoch the loader frees the coldest tiles until one sixteenth is free again
@@ -30,7 +30,7 @@ struct ht_heatmap_mem {
 	struct ht_detail *detail;
 	struct ht_id_line *free_tiles, *free_pages;
 	uint32_t nr_tiles, nr_details; /* elements, the unused element 0 included */
-	uint32_t nr_buckets; /* a power of two */
+	uint32_t nr_buckets;	       /* a power of two */
 };
 
 /* Number of elements the maps need for so many bytes of tracked memory. */
@@ -42,23 +42,23 @@ struct ht_heatmap_size {
 void ht_heatmap_size(struct ht_heatmap_size *s, uint64_t tracked_bytes);
 
 struct ht_heatmap_stats {
-	uint64_t evicted; /* tiles freed because memory ran low */
-	uint64_t released; /* tiles freed because their memory or process is gone */
-	uint64_t merged; /* duplicate tiles folded into one */
+	uint64_t evicted;	/* tiles freed because memory ran low */
+	uint64_t released;	/* tiles freed because their memory or process is gone */
+	uint64_t merged;	/* duplicate tiles folded into one */
 	uint64_t details_freed; /* page-detail blocks taken back */
-	uint32_t live; /* tiles in use */
-	uint32_t details; /* page-detail blocks in use */
+	uint32_t live;		/* tiles in use */
+	uint32_t details;	/* page-detail blocks in use */
 };
 
 struct ht_live {
 	uint64_t key; /* HT_KEY() */
 	uint32_t id;
-	uint32_t heat; /* tile total as of the last collect, aged to now */
+	uint32_t heat;	 /* tile total as of the last collect, aged to now */
 	uint32_t recent; /* heat gained since the collect before */
-	float rate; /* moving sum of recent, bursts capped: see ht_heatmap_collect() */
+	float rate;	 /* moving sum of recent, bursts capped: see ht_heatmap_collect() */
 	uint32_t writes; /* aged sampled stores */
 	uint16_t repeats, expected8; /* see ht_tile_repeats(), ht_tile_expected8() */
-	bool detail; /* the tile has page detail */
+	bool detail;		     /* the tile has page detail */
 };
 
 struct ht_heatmap {
@@ -66,15 +66,15 @@ struct ht_heatmap {
 	struct ht_live *live; /* sorted by key, as of the last collect */
 	size_t nr_live, cap_live;
 	uint32_t tiles_seen; /* ring position up to which pops have been noticed */
-	uint32_t last_tick; /* aging tick of the last collect */
-	uint32_t *pending; /* popped, but without a key yet */
+	uint32_t last_tick;  /* aging tick of the last collect */
+	uint32_t *pending;   /* popped, but without a key yet */
 	size_t nr_pending, cap_pending;
 	uint32_t *limbo; /* released this epoch, free from the next one on */
 	size_t nr_limbo, cap_limbo;
 	uint32_t *limbo_pages;
 	size_t nr_limbo_pages, cap_limbo_pages;
 	double rate_total; /* sum of the rates */
-	double burst; /* HT_BURST_MAX at first */
+	double burst;	   /* HT_BURST_MAX at first */
 	struct ht_heatmap_stats stats;
 };
 
@@ -86,11 +86,11 @@ void ht_heatmap_free(struct ht_heatmap *hm);
  * Once per epoch: notices new tiles, folds duplicates, ages what is read. After it live[] is
  * complete and sorted, until the next call that releases tiles. Returns 0 or -ENOMEM.
  *
- * The map's own totals are a long memory, for page counts need many samples. A tile's rate is a short
- * one: it decays with the volume of samples (to 1/e in some 8 per live tile), and takes no more from
- * one epoch than twice what it has plus burst times the average tile's share. A scan, which loads a
- * tile once and leaves, hence stays below memory in steady use; what is new and stays hot passes it
- * within a few epochs. The caller lowers burst while bursts mislead it.
+ * The map's own totals are a long memory, for page counts need many samples. A tile's rate is a
+ * short one: it decays with the volume of samples (to 1/e in some 8 per live tile), and takes no
+ * more from one epoch than twice what it has plus burst times the average tile's share. A scan,
+ * which loads a tile once and leaves, hence stays below memory in steady use; what is new and stays
+ * hot passes it within a few epochs. The caller lowers burst while bursts mislead it.
  */
 int ht_heatmap_collect(struct ht_heatmap *hm);
 /* Frees tiles of a process, all or within [start, end). Returns how many. */

@@ -62,5 +62,7 @@ void ht_ledger_note(struct ht_ledger *l, uint32_t tgid, uint64_t va, uint8_t to,
 	/* Forgiven once the page has kept its place for twice its hold time. */
 	if (known && epoch - e->epoch < (uint32_t)HT_LEDGER_HOLD << (e->reversals + 1))
 		reversals = e->reversals < MAX_REVERSALS ? e->reversals + 1 : MAX_REVERSALS;
-	*e = (struct ht_ledger_entry){ .key = key, .epoch = epoch, .to = to, .reversals = reversals };
+	*e = (struct ht_ledger_entry){
+		.key = key, .epoch = epoch, .to = to, .reversals = reversals
+	};
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * The ledger of recent moves bounds what ping-pong can cost: a page is not moved back within the hold
- * time of its last move, and each reversal doubles the hold time. It is a direct-mapped table of
- * fixed size; an entry overwritten by another page is forgotten, which only makes the bound softer.
+ * The ledger of recent moves bounds what ping-pong can cost: a page is not moved back within the
+ * hold time of its last move, and each reversal doubles the hold time. It is a direct-mapped table
+ * of fixed size; an entry overwritten by another page is forgotten, which only makes the bound
+ * softer.
  */
 #ifndef HT_LEDGER_H
 #define HT_LEDGER_H
@@ -10,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HT_LEDGER_HOLD 4 /* epochs a page stays after its first move */
+#define HT_LEDGER_HOLD 4   /* epochs a page stays after its first move */
 #define HT_LEDGER_WASTE 20 /* a move reversed within so many epochs was wasted */
 
 struct ht_ledger_entry {
@@ -23,7 +24,7 @@ struct ht_ledger_entry {
 struct ht_ledger {
 	struct ht_ledger_entry *entry;
 	uint32_t mask;
-	uint64_t held; /* moves refused because of a hold */
+	uint64_t held;	 /* moves refused because of a hold */
 	uint64_t wasted; /* moves reversed within HT_LEDGER_WASTE epochs */
 };
 

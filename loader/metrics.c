@@ -8,9 +8,12 @@
 const char *ht_drop_name(enum ht_drop d)
 {
 	static const char *const name[HT_DROP_NR] = {
-		[HT_DROP_DISABLED] = "disabled",	[HT_DROP_NO_ADDR] = "no_address",
-		[HT_DROP_KERNEL_ADDR] = "kernel_address", [HT_DROP_NOT_TARGET] = "not_target",
-		[HT_DROP_POLICY] = "policy",		[HT_DROP_NO_TILE] = "no_tile",
+		[HT_DROP_DISABLED] = "disabled",
+		[HT_DROP_NO_ADDR] = "no_address",
+		[HT_DROP_KERNEL_ADDR] = "kernel_address",
+		[HT_DROP_NOT_TARGET] = "not_target",
+		[HT_DROP_POLICY] = "policy",
+		[HT_DROP_NO_TILE] = "no_tile",
 		[HT_DROP_NO_SLOT] = "no_slot",
 	};
 
@@ -70,11 +73,12 @@ void ht_metrics_row(FILE *f, const struct ht_metrics *m, const struct ht_metrics
 	if (s <= 0)
 		s = 1;
 	if (header)
-		fprintf(f, "%8s %9s %6s %8s %7s %9s %9s %10s %7s %6s\n", "time s", "samples/s",
-			"fast %", "ranges", "targets", "up MiB/s", "down MiB/s", "misplaced%", "failed",
-			"cpu %");
+		fprintf(f, "%8s %9s %6s %8s %7s %9s %11s %11s %7s %6s\n", "time s", "samples/s",
+			"fast %", "ranges", "targets", "up MiB/s", "down MiB/s", "misplaced%",
+			"failed", "cpu %");
 	fprintf(f,
-		"%8.1f %9.0f %6.1f %8" PRIu64 " %7" PRIu64 " %9.1f %10.1f %9.1f %7" PRIu64 " %6.2f\n",
+		"%8.1f %9.0f %6.1f %8" PRIu64 " %7" PRIu64 " %9.1f %11.1f %11.1f %7" PRIu64
+		" %6.2f\n",
 		m->wall_ns / 1e9, (m->samples_counted - before->samples_counted) / s,
 		m->fast_share * 100, m->ranges, m->targets, mib(m->promoted - before->promoted) / s,
 		mib(m->demoted - before->demoted) / s, m->misplaced_share * 100,

@@ -33,7 +33,7 @@
 	M(fast_pages, G, "pages", "4 KiB pages of targets in the fastest tier")                    \
 	M(slow_pages, G, "pages", "4 KiB pages of targets in the other tiers")                     \
 	M(fast_free, G, "pages", "free 4 KiB pages of the fastest tier")                           \
-	M(hot_in_slow, G, "pages", "sampled pages above the cut that are not in the fastest tier")         \
+	M(hot_in_slow, G, "pages", "sampled pages above the cut that are not in the fastest tier") \
 	M(planned, C, "moves", "moves planned")                                                    \
 	M(refused, C, "moves", "moves the policy refused")                                         \
 	M(promoted, C, "pages", "pages moved to a faster tier")                                    \
@@ -56,11 +56,12 @@ struct ht_metrics {
 #define M(name, kind, unit, desc) uint64_t name;
 	HT_METRICS(M)
 #undef M
-	double misplaced_share; /* of the heat, in pages that belong there and are not yet; 0 .. 1 */
-	double fast_share; /* of the heat, in pages of the fastest tier; 0 .. 1 */
+	double misplaced_share; /* of the heat, in pages that belong there and are not yet; 0 .. 1
+				 */
+	double fast_share;	/* of the heat, in pages of the fastest tier; 0 .. 1 */
 	uint64_t drop[HT_DROP_NR];
 	uint64_t outcome[HT_OUT_NR]; /* migration calls' pages by outcome */
-	uint64_t wall_ns; /* since the start */
+	uint64_t wall_ns;	     /* since the start */
 	char policy[16];
 };
 

@@ -83,7 +83,8 @@ static void add_op(struct ht_mover *m, const struct ht_plan_item *it, unsigned i
 }
 
 /* Names the pages of an item. */
-static void expand(struct ht_mover *m, const struct ht_plan_item *it, const struct ht_mover_env *env)
+static void expand(struct ht_mover *m, const struct ht_plan_item *it,
+		   const struct ht_mover_env *env)
 {
 	struct ht_space *s = env->space[it->space];
 	struct ht_spot *sp = &s->spot[it->spot];

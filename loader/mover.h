@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * Carries a plan out: names the pages of each item by a fresh look at where they are, and hands them
- * to the migration backend in balanced batches, demotions first, so that the fast tier's free memory
- * dips by one batch at most.
+ * Carries a plan out: names the pages of each item by a fresh look at where they are, and hands
+ * them to the migration backend in balanced batches, demotions first, so that the fast tier's free
+ * memory dips by one batch at most.
  */
 #ifndef HT_MOVER_H
 #define HT_MOVER_H
@@ -17,9 +17,9 @@
 
 struct ht_mover_stats { /* pages of 4 KiB */
 	uint64_t promoted, demoted;
-	uint64_t failed; /* tried, not moved */
+	uint64_t failed;		      /* tried, not moved */
 	uint64_t would_promote, would_demote; /* dry run */
-	uint64_t stale; /* planned, but not there (any more) */
+	uint64_t stale;			      /* planned, but not there (any more) */
 };
 
 struct ht_mover_env {
@@ -39,7 +39,7 @@ struct ht_mover {
 	struct ht_migrate *migrate; /* NULL when simulated */
 	struct ht_ledger ledger;
 	struct ht_mover_stats stats;
-	double page_ns; /* moving average of the cost of a 4 KiB page */
+	double page_ns;		   /* moving average of the cost of a 4 KiB page */
 	struct ht_mover_op *op[2]; /* demotions, promotions of the batch being gathered */
 	size_t nr[2];
 	uint64_t *addr;

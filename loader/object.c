@@ -30,9 +30,8 @@ static const char *const prog_name[HT_PROG_NR] = {
 
 /* Maps that outlive a policy: shared by the objects of one run. */
 static const char *const shared_maps[] = {
-	"control", "heat",    "heat_index", "heat_pages", "free_tiles",	   "free_pages",
-	"inject",  "ranges",  "moves",	    "stats",	  "targets",	   "events",
-	"damon_targets",
+	"control", "heat",  "heat_index", "heat_pages", "free_tiles", "free_pages",    "inject",
+	"ranges",  "moves", "stats",	  "targets",	"events",     "damon_targets",
 };
 
 /* Maps worth reading from outside; the rings of free ids and the staging area are not. */
@@ -57,7 +56,7 @@ static int read_info(struct ht_object *o)
 	struct bpf_map *m;
 	size_t size;
 
-	bpf_object__for_each_map(m, o->obj) {
+	bpf_object__for_each_map (m, o->obj) {
 		if (strcmp(bpf_map__name(m), ".rodata.policy"))
 			continue;
 		info = bpf_map__initial_value(m, &size);
@@ -67,7 +66,8 @@ static int read_info(struct ht_object *o)
 		clean_name(o->info.name);
 		if (info->abi == HT_ABI_VERSION)
 			return 0;
-		pr_err("%s: policy '%s' was built for ABI %u, this loader speaks ABI %u: rebuild it "
+		pr_err("%s: policy '%s' was built for ABI %u, this loader speaks ABI %u: rebuild "
+		       "it "
 		       "with the headers of this version",
 		       o->path, o->info.name, info->abi, HT_ABI_VERSION);
 		return -EPROTO;
@@ -83,7 +83,8 @@ static int check_shape(struct ht_object *o)
 {
 	static const struct {
 		const char *name;
-		uint32_t value, nr; /* nr: elements the loader relies on, 0 = it sets their number */
+		uint32_t value,
+			nr; /* nr: elements the loader relies on, 0 = it sets their number */
 	} want[] = {
 		{ "control", sizeof(struct ht_ctl), 1 },
 		{ "heat", sizeof(struct ht_tile), 0 },
@@ -260,8 +261,9 @@ static int choose_programs(struct ht_object *o, const struct ht_object_opts *opt
 	autoload(o, "ht_damon", opts->source == HT_SRC_DAMON);
 	autoload(o, "ht_page_fault", opts->source == HT_SRC_HINT_FAULT);
 	autoload(o, "ht_inject", opts->source == HT_SRC_EMULATED);
-	autoload(o, "ht_perf", opts->source == HT_SRC_PEBS || opts->source == HT_SRC_IBS ||
-				       opts->source == HT_SRC_PAGE_FAULT);
+	autoload(o, "ht_perf",
+		 opts->source == HT_SRC_PEBS || opts->source == HT_SRC_IBS ||
+			 opts->source == HT_SRC_PAGE_FAULT);
 	p = bpf_object__find_program_by_name(o->obj, "ht_perf_output");
 	if (p && opts->fentry_target) {
 		err = bpf_program__set_attach_target(p, 0, opts->fentry_target);
@@ -277,7 +279,7 @@ static int set_generation(struct ht_object *o, uint32_t generation)
 {
 	struct bpf_map *m;
 
-	bpf_object__for_each_map(m, o->obj)
+	bpf_object__for_each_map (m, o->obj)
 		if (!strcmp(bpf_map__name(m), ".rodata.gen"))
 			return bpf_map__set_initial_value(m, &generation, sizeof(generation));
 	return -ENOENT;
@@ -373,7 +375,8 @@ int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts)
 	ht_bpflog_clear();
 	err = bpf_object__load(o->obj);
 	if (err) {
-		pr_err("policy '%s' (%s) was rejected by the kernel: %s; the last lines of the log:",
+		pr_err("policy '%s' (%s) was rejected by the kernel: %s; the last lines of the "
+		       "log:",
 		       o->info.name, o->path, strerror(-err));
 		ht_bpflog_tail(VERIFIER_LINES);
 		return err;
@@ -461,9 +464,8 @@ int ht_object_admit(struct ht_object *o, size_t nr)
 {
 	struct ht_batch_args args = { .nr = nr };
 
-	return nr && o->info.ops & HT_OP_ADMIT ?
-		       run(o, HT_PROG_ADMIT, &args, sizeof(args), NULL) :
-		       0;
+	return nr && o->info.ops & HT_OP_ADMIT ? run(o, HT_PROG_ADMIT, &args, sizeof(args), NULL)
+					       : 0;
 }
 
 int ht_object_exit_policy(struct ht_object *o, const struct ht_exit *e)
@@ -480,7 +482,7 @@ uint64_t ht_object_run_ns(const struct ht_object *o)
 	uint64_t sum = 0;
 	uint32_t len;
 
-	bpf_object__for_each_program(p, o->obj) {
+	bpf_object__for_each_program (p, o->obj) {
 		if (!bpf_program__autoload(p))
 			continue;
 		len = sizeof(info);

@@ -32,14 +32,15 @@ enum ht_prog {
 struct ht_object {
 	struct bpf_object *obj;
 	char path[256];
-	struct ht_policy_info info; /* as the object says; ops is filled in by ht_object_init_policy() */
+	struct ht_policy_info
+		info; /* as the object says; ops is filled in by ht_object_init_policy() */
 	struct ht_heatmap_mem mem; /* the shared heat map */
-	struct ht_source_bpf src; /* what a source attaches */
-	struct ht_range *ranges; /* HT_RANGES_MAX */
-	struct ht_move *moves; /* HT_MOVES_MAX */
+	struct ht_source_bpf src;  /* what a source attaches */
+	struct ht_range *ranges;   /* HT_RANGES_MAX */
+	struct ht_move *moves;	   /* HT_MOVES_MAX */
 	int map_targets;
 	int prog[HT_PROG_NR];
-	uint64_t map_bytes; /* memory of all maps */
+	uint64_t map_bytes;	   /* memory of all maps */
 	struct ht_object_mapping { /* what to unmap */
 		void *addr;
 		size_t len;
@@ -49,8 +50,9 @@ struct ht_object {
 
 struct ht_object_opts {
 	struct ht_heatmap_size size;
-	enum ht_source_id source; /* only its programs are loaded: verifying takes time */
-	const char *fentry_target; /* kernel function for the perf output program, NULL = leave it out */
+	enum ht_source_id source;  /* only its programs are loaded: verifying takes time */
+	const char *fentry_target; /* kernel function for the perf output program, NULL = leave it
+				      out */
 	const struct ht_object *heat_of; /* share the maps of this object, NULL = new maps */
 	uint32_t generation; /* number by which control.generation selects this object's sampler */
 };

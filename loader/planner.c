@@ -35,15 +35,15 @@ struct ctx {
 	const struct ht_heatmap *hm;
 	const struct ht_plan_params *par;
 	uint64_t budget;
-	unsigned int tier; /* being filled */
+	unsigned int tier;	   /* being filled */
 	size_t hot_first, hot_end; /* of order[]: what belongs into this tier */
-	uint64_t take; /* pages of order[hot_end] that still fit */
+	uint64_t take;		   /* pages of order[hot_end] that still fit */
 	bool split; /* pages of order[hot_first] are already on their way to a faster tier */
 	uint64_t arrived[HT_SPACE_TIERS]; /* pages planned into each tier */
-	uint64_t room; /* pages free above the reserve */
-	uint64_t surplus; /* pages that victims free beyond what they were taken for */
+	uint64_t room;			  /* pages free above the reserve */
+	uint64_t surplus;	/* pages that victims free beyond what they were taken for */
 	double surplus_density; /* at most, of these victims */
-	uint64_t below; /* free pages of the next tier */
+	uint64_t below;		/* free pages of the next tier */
 };
 
 /* Equal scores: what is in the faster tier already goes first, so that it stays. */
@@ -83,8 +83,8 @@ struct unit {
 struct cursor {
 	size_t pos, end;
 	int step;
-	uint32_t spot; /* next spot within the range */
-	unsigned int tier; /* next tier to look at within the spot */
+	uint32_t spot;	     /* next spot within the range */
+	unsigned int tier;   /* next tier to look at within the spot */
 	unsigned int lo, hi; /* tiers of interest */
 };
 
@@ -200,9 +200,9 @@ static void add_item(struct ctx *c, const struct unit *u, uint32_t pages, uint8_
 }
 
 /*
- * Density that a range has at least (sign -1) or at most (+1), two standard deviations of its Poisson
- * count away. Of many ranges the highest count is likely too high by chance and the lowest too low:
- * what is exchanged must differ by more.
+ * Density that a range has at least (sign -1) or at most (+1), two standard deviations of its
+ * Poisson count away. Of many ranges the highest count is likely too high by chance and the lowest
+ * too low: what is exchanged must differ by more.
  */
 #define Z_BOUND 2.0
 
@@ -245,7 +245,7 @@ struct victims {
 	struct unit unit[MAX_VICTIMS];
 	unsigned int nr;
 	uint32_t pages;
-	double heat; /* densities times pages, at most */
+	double heat;	     /* densities times pages, at most */
 	struct cursor after; /* where the next search starts */
 };
 
@@ -271,7 +271,7 @@ static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_
 enum verdict {
 	PROMOTED,
 	NO_GAIN, /* nor have the other units of this range */
-	FULL, /* no budget, no room, or nothing colder to exchange for */
+	FULL,	 /* no budget, no room, or nothing colder to exchange for */
 };
 
 static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *cold)
@@ -288,8 +288,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 
 	if (need && !find_victims(c, cold, r->score, need, &v))
 		return FULL;
-	if (v.pages > c->below || u->pages + v.pages > c->budget ||
-	    c->p->nr + v.nr + 1 > c->p->cap)
+	if (v.pages > c->below || u->pages + v.pages > c->budget || c->p->nr + v.nr + 1 > c->p->cap)
 		return FULL;
 	if (v.pages)
 		density = v.heat / v.pages;
@@ -444,20 +443,17 @@ static void set_capacity(struct ht_plan *p, const struct ht_plan_params *par,
 			p->capacity[t] += space[i]->in_tier[t];
 		/* Below the reserve: what is missing has to come from the targets' pages. */
 		if (free < keep)
-			p->capacity[t] -= keep - free < p->capacity[t] ? keep - free :
-									 p->capacity[t];
+			p->capacity[t] -=
+				keep - free < p->capacity[t] ? keep - free : p->capacity[t];
 	}
 }
 
 void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space *const *space,
 		  size_t nr_spaces, const struct ht_heatmap *hm, const struct ht_plan_params *par)
 {
-	struct ctx c = { .p = p,
-			 .rs = rs,
-			 .space = space,
-			 .hm = hm,
-			 .par = par,
-			 .budget = par->budget_pages };
+	struct ctx c = {
+		.p = p, .rs = rs, .space = space, .hm = hm, .par = par, .budget = par->budget_pages
+	};
 
 	p->nr = 0;
 	p->promote = p->demote = p->hot_in_slow = 0;

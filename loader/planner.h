@@ -5,10 +5,10 @@
  * Ranges are taken from the highest score down and assigned to the fastest tier until its capacity
  * (what targets hold there plus what is free above the reserve) is used up, then to the next. Pages
  * above the cut in a slower tier are promoted: one way while there is free memory, else in exchange
- * for as many pages from the coldest end. Each exchange must have a higher score going up than coming
- * down, and carries its modelled gain and cost for ops.admit:
- *   gain = (least density up - greatest density down) / total heat * accesses per epoch * latency difference * horizon
- *   cost = measured time per moved page * pages moved, both ways
+ * for as many pages from the coldest end. Each exchange must have a higher score going up than
+ * coming down, and carries its modelled gain and cost for ops.admit: gain = (least density up -
+ * greatest density down) / total heat * accesses per epoch * latency difference * horizon cost =
+ * measured time per moved page * pages moved, both ways
  */
 #ifndef HT_PLANNER_H
 #define HT_PLANNER_H
@@ -21,22 +21,22 @@ struct ht_plan_params {
 	unsigned int nr_tiers; /* at most HT_SPACE_TIERS */
 	uint64_t free_pages[HT_SPACE_TIERS];
 	uint64_t reserve_pages[HT_SPACE_TIERS]; /* kept free for new allocations */
-	double lat_ns[HT_SPACE_TIERS]; /* read latency, 0 = not known */
-	uint64_t budget_pages; /* moved at most, both directions together */
+	double lat_ns[HT_SPACE_TIERS];		/* read latency, 0 = not known */
+	uint64_t budget_pages;			/* moved at most, both directions together */
 	double accesses; /* accesses per epoch the heat stands for, 0 = not known */
-	double page_ns; /* measured cost of moving one 4 KiB page */
-	double horizon; /* epochs a placement is expected to last */
-	double margin; /* an exchange's density must rise by this factor at least, e.g. 1.1 */
-	bool skip_loss; /* leave out exchanges that do not pay (the default admit) */
+	double page_ns;	 /* measured cost of moving one 4 KiB page */
+	double horizon;	 /* epochs a placement is expected to last */
+	double margin;	 /* an exchange's density must rise by this factor at least, e.g. 1.1 */
+	bool skip_loss;	 /* leave out exchanges that do not pay (the default admit) */
 	uint32_t epoch;
 };
 
 struct ht_plan_item {
 	uint32_t range; /* index into ht_ranges */
 	uint32_t space, spot;
-	uint32_t pages; /* at most so many pages of the spot */
-	int32_t serves; /* demotion: index of the promotion it makes room for, -1 = the reserve */
-	uint16_t levels; /* which page counts, see struct ht_range_info */
+	uint32_t pages;	  /* at most so many pages of the spot */
+	int32_t serves;	  /* demotion: index of the promotion it makes room for, -1 = the reserve */
+	uint16_t levels;  /* which page counts, see struct ht_range_info */
 	uint8_t from, to; /* tiers */
 	bool admitted;
 };
@@ -48,10 +48,11 @@ struct ht_plan {
 	uint32_t *order; /* range indexes by score, highest first */
 	size_t cap_order;
 	uint64_t capacity[HT_SPACE_TIERS]; /* pages that targets may hold */
-	uint64_t cut_score; /* of the range at which the fastest tier is full, 0 = everything fits */
+	uint64_t
+		cut_score; /* of the range at which the fastest tier is full, 0 = everything fits */
 	uint64_t promote, demote; /* pages planned */
-	uint64_t hot_in_slow; /* sampled pages above the cut that are not in the fastest tier */
-	double misplaced_heat; /* their heat */
+	uint64_t hot_in_slow;	  /* sampled pages above the cut that are not in the fastest tier */
+	double misplaced_heat;	  /* their heat */
 };
 
 int ht_plan_init(struct ht_plan *p, struct ht_move *move, size_t cap, size_t max_ranges);

@@ -24,9 +24,9 @@ static const struct {
 	int nr;
 	const char *name;
 } needed[] = {
-	{ CAP_BPF, "CAP_BPF" }, /* load programs */
-	{ CAP_PERFMON, "CAP_PERFMON" }, /* sample, trace */
-	{ CAP_SYS_NICE, "CAP_SYS_NICE" }, /* move other processes' pages */
+	{ CAP_BPF, "CAP_BPF" },		      /* load programs */
+	{ CAP_PERFMON, "CAP_PERFMON" },	      /* sample, trace */
+	{ CAP_SYS_NICE, "CAP_SYS_NICE" },     /* move other processes' pages */
 	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE" }, /* see their mappings */
 };
 
@@ -93,7 +93,8 @@ int ht_prereq_report(const struct ht_prereq *p)
 	}
 	if (!p->btf) {
 		pr_err("this kernel has no BTF (/sys/kernel/btf/vmlinux): use one built with "
-		       "CONFIG_DEBUG_INFO_BTF=y, as distribution kernels are; nothing works without");
+		       "CONFIG_DEBUG_INFO_BTF=y, as distribution kernels are; nothing works "
+		       "without");
 		return HT_RC_KERNEL;
 	}
 	if (*p->missing_caps) {
@@ -103,7 +104,8 @@ int ht_prereq_report(const struct ht_prereq *p)
 		return HT_RC_PERM;
 	}
 	if (!strcmp(p->lockdown, "confidentiality")) {
-		pr_err("the kernel is locked down (confidentiality): BPF may not read kernel memory; "
+		pr_err("the kernel is locked down (confidentiality): BPF may not read kernel "
+		       "memory; "
 		       "boot with lockdown=integrity or none; until then only 'hypertier-load "
 		       "features' works");
 		return HT_RC_PERM;

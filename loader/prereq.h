@@ -9,11 +9,11 @@
 #include "sysfs.h"
 
 struct ht_prereq {
-	char release[65]; /* kernel, as uname says */
-	bool kernel_ok; /* 6.1 or later */
-	bool btf; /* /sys/kernel/btf/vmlinux */
-	bool bpffs; /* mounted on /sys/fs/bpf */
-	char lockdown[20]; /* "none", "integrity", "confidentiality", or "" where not known */
+	char release[65];	/* kernel, as uname says */
+	bool kernel_ok;		/* 6.1 or later */
+	bool btf;		/* /sys/kernel/btf/vmlinux */
+	bool bpffs;		/* mounted on /sys/fs/bpf */
+	char lockdown[20];	/* "none", "integrity", "confidentiality", or "" where not known */
 	char missing_caps[128]; /* names of capabilities needed and not held, "" = all there */
 };
 

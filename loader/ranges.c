@@ -13,8 +13,9 @@
 #define Z_GROWTH 1.5 /* applied when the ranges do not fit */
 #define Z_MAX 1000.0
 /*
- * Totals of tiles with page detail vary more than Poisson counts do: a tile's variance is that of its
- * pages' rates as well. The mean of the counts weighted by the counts says by how much, at least this.
+ * Totals of tiles with page detail vary more than Poisson counts do: a tile's variance is that of
+ * its pages' rates as well. The mean of the counts weighted by the counts says by how much, at
+ * least this.
  */
 #define DISPERSED_MIN 4.0
 /*
@@ -58,10 +59,10 @@ struct run {
 	double heat;
 	uint64_t recent, writes;
 	uint64_t counts; /* sum of the page counts, where there is page detail */
-	uint64_t pages; /* resident pages, at least one a spot so that densities stay finite */
+	uint64_t pages;	 /* resident pages, at least one a spot so that densities stay finite */
 	uint64_t repeats, expected8; /* samples that hit a cell again; 1/8 of a uniform spread's */
-	uint32_t sampled; /* spots that own a tile */
-	uint32_t moved; /* latest epoch of a move */
+	uint32_t sampled;	     /* spots that own a tile */
+	uint32_t moved;		     /* latest epoch of a move */
 };
 
 static enum kind kind_of(const struct ht_heatmap *hm, const struct ht_spot *sp)
@@ -81,7 +82,8 @@ static uint32_t sum_counts(const struct ht_heatmap *hm, uint32_t tile)
 	if (!ht_heatmap_detail(hm, tile, &copy))
 		return 0;
 	for (i = 0; i < HT_TILE_PAGES / 16; i++)
-		sum += ((copy.nib[i] & low) + (copy.nib[i] >> 4 & low)) * 0x0101010101010101ULL >> 56;
+		sum += ((copy.nib[i] & low) + (copy.nib[i] >> 4 & low)) * 0x0101010101010101ULL >>
+		       56;
 	return sum;
 }
 
@@ -334,7 +336,8 @@ static void pool_violators(double *est, const uint32_t *n)
 		sum[top] = est[c] * n[c];
 		weight[top] = n[c];
 		len[top++] = 1;
-		while (top > 1 && sum[top - 2] * weight[top - 1] >= sum[top - 1] * weight[top - 2]) {
+		while (top > 1 &&
+		       sum[top - 2] * weight[top - 1] >= sum[top - 1] * weight[top - 2]) {
 			sum[top - 2] += sum[top - 1];
 			weight[top - 2] += weight[top - 1];
 			len[top - 2] += len[top - 1];
@@ -347,8 +350,8 @@ static void pool_violators(double *est, const uint32_t *n)
 }
 
 /*
- * Expected rate of a page counted c times, in counts. Robbins' estimate wants many pages: the linear
- * one takes its place in proportion to how few there are.
+ * Expected rate of a page counted c times, in counts. Robbins' estimate wants many pages: the
+ * linear one takes its place in proportion to how few there are.
  */
 static void estimate_rates(const struct histogram *h, double signal, double *est)
 {
@@ -373,10 +376,10 @@ static void estimate_rates(const struct histogram *h, double signal, double *est
 }
 
 /*
- * Turns estimated counts into heat per page, est[] in place. A count is worth the same everywhere, so
- * that a page's heat does not depend on its neighbours'. Where the run's rate says less, it has cooled
- * since the pages were counted: all shrink. Where it says more, the counters that ended at 15 stood
- * for more.
+ * Turns estimated counts into heat per page, est[] in place. A count is worth the same everywhere,
+ * so that a page's heat does not depend on its neighbours'. Where the run's rate says less, it has
+ * cooled since the pages were counted: all shrink. Where it says more, the counters that ended at
+ * 15 stood for more.
  */
 static void scale_rates(const struct ht_ranges *rs, const struct run *r, const struct histogram *h,
 			double *est)
@@ -443,7 +446,8 @@ static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *h
 	signal = signal_share(&h);
 	if (signal > 0)
 		return emit_strata(rs, r, epoch, &h, signal);
-	/* All pages alike, or all gone cold: one range says as much, and the blocks serve others. */
+	/* All pages alike, or all gone cold: one range says as much, and the blocks serve others.
+	 */
 	if (h.sum >= (uint64_t)UNIFORM_MIN * r->nr || (!h.sum && r->heat < 1))
 		drop_details(r, hm);
 	return emit_whole(rs, r, epoch);
@@ -503,10 +507,9 @@ static int build_space(struct ht_ranges *rs, struct ht_space *s, uint32_t idx,
 			err = emit(rs, &r, hm, epoch);
 			if (err)
 				return err;
-			r = (struct run){ .space = s,
-					  .space_idx = idx,
-					  .first = i,
-					  .kind = kind_of(hm, sp) };
+			r = (struct run){
+				.space = s, .space_idx = idx, .first = i, .kind = kind_of(hm, sp)
+			};
 		}
 		extend(&r, hm, sp);
 	}

@@ -5,15 +5,17 @@
  * follows the structure of the accesses, not the footprint.
  *
  * Two neighbours are one range unless their sample counts differ by more than chance: counts are
- * Poisson, so for heats h, H over n, m pages z = (h/n - H/m) / sqrt((h + H) / (n + m) * (1/n + 1/m)).
+ * Poisson, so for heats h, H over n, m pages z = (h/n - H/m) / sqrt((h + H) / (n + m) * (1/n +
+ * 1/m)).
  *
  * Where samples repeat on few pages (a run of tiles with page detail) the run yields one range for
- * each page count, a stratum: "the pages between start and end sampled c times". A page's count is a
- * poor estimate of its rate; what to expect of it follows from the run's own distribution of counts
- * (empirical Bayes, Robbins 1956): with N_c pages counted c times, E(rate | c) = (c + 1) N_c+1 / N_c,
- * whatever the distribution of rates. Of few pages its linear form is used, m + (c - m) (v - m) / v
- * for mean m and variance v. On memory without structure all strata get the same density, and nothing
- * is worth moving; of cold pages sampled once by chance no more is expected than of the others.
+ * each page count, a stratum: "the pages between start and end sampled c times". A page's count is
+ * a poor estimate of its rate; what to expect of it follows from the run's own distribution of
+ * counts (empirical Bayes, Robbins 1956): with N_c pages counted c times, E(rate | c) = (c + 1)
+ * N_c+1 / N_c, whatever the distribution of rates. Of few pages its linear form is used, m + (c -
+ * m) (v - m) / v for mean m and variance v. On memory without structure all strata get the same
+ * density, and nothing is worth moving; of cold pages sampled once by chance no more is expected
+ * than of the others.
  */
 #ifndef HT_RANGES_H
 #define HT_RANGES_H
@@ -27,8 +29,8 @@
 
 /* What the planner needs beside the policy's view. */
 struct ht_range_info {
-	uint32_t space; /* index of the space */
-	uint32_t first, nr; /* its spots */
+	uint32_t space;			  /* index of the space */
+	uint32_t first, nr;		  /* its spots */
 	uint32_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages of the range by tier */
 	uint16_t levels; /* strata: bit c = pages counted c times; else HT_ALL_LEVELS */
 };
@@ -37,7 +39,7 @@ struct ht_ranges {
 	struct ht_range *range; /* shared with the policy: the "ranges" map, or plain memory */
 	struct ht_range_info *info;
 	size_t nr, cap;
-	double z; /* significance below which neighbours merge; grows when cap is reached */
+	double z;      /* significance below which neighbours merge; grows when cap is reached */
 	size_t coarse; /* spots to a range where no z is enough, 0 = as they differ */
 	/*
 	 * In: heat that one page count stands for, 0 = not known: sum of the tiles' rates over the
@@ -45,12 +47,12 @@ struct ht_ranges {
 	 */
 	double heat_per_count;
 	double dispersion; /* variance of the totals of tiles with page detail, in Poisson's */
-	uint64_t heat; /* sum over all ranges */
+	uint64_t heat;	   /* sum over all ranges */
 	uint64_t heat_in_tier[HT_SPACE_TIERS]; /* its share by where the pages are */
-	uint32_t skewed; /* huge pages whose subpages differ much in heat */
-	uint64_t counts, count_squares; /* sums over all pages with detail */
-	uint32_t strata; /* ranges that are strata */
-	struct ht_range *prev; /* the last epoch's, for age and idle time */
+	uint32_t skewed;		       /* huge pages whose subpages differ much in heat */
+	uint64_t counts, count_squares;	       /* sums over all pages with detail */
+	uint32_t strata;		       /* ranges that are strata */
+	struct ht_range *prev;		       /* the last epoch's, for age and idle time */
 	size_t nr_prev;
 };
 

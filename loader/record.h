@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
  * Recording the samples of a run for tools/replay (hypertier/trace.h). Only a source whose samples
- * pass through the loader can be recorded: the emulated one. Where samples are counted in the kernel,
- * nothing streams them, by design.
+ * pass through the loader can be recorded: the emulated one. Where samples are counted in the
+ * kernel, nothing streams them, by design.
  */
 #ifndef HT_RECORD_H
 #define HT_RECORD_H

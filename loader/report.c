@@ -32,9 +32,8 @@ void ht_report_tiers(FILE *f, const struct ht_tiers *tiers)
 			snprintf(lat, sizeof(lat), "%u ns", tier->read_lat_ns);
 		else
 			snprintf(lat, sizeof(lat), "latency not told");
-		fprintf(f, "  tier %u%s: node %s, %llu MiB, %s\n", t,
-			t == 0 ? " (fastest)" : "", nodes,
-			(unsigned long long)tier->total_bytes >> 20, lat);
+		fprintf(f, "  tier %u%s: node %s, %llu MiB, %s\n", t, t == 0 ? " (fastest)" : "",
+			nodes, (unsigned long long)tier->total_bytes >> 20, lat);
 	}
 	fprintf(f, "  (%s)\n", tiers->why);
 }
@@ -59,8 +58,7 @@ struct json_object *ht_report_tiers_json(const struct ht_tiers *tiers)
 			json_object_object_add(n, "cpus", json_object_new_boolean(node->has_cpu));
 			json_object_object_add(n, "bytes",
 					       json_object_new_int64(node->total_bytes));
-			json_object_object_add(n, "distance",
-					       json_object_new_int(node->distance));
+			json_object_object_add(n, "distance", json_object_new_int(node->distance));
 			json_object_object_add(n, "read_ns",
 					       json_object_new_int(node->read_lat_ns));
 			json_object_object_add(n, "write_ns",
@@ -138,9 +136,9 @@ void ht_report_start(const struct ht_engine *e, const char *source_why)
 	       e->policy->map_bytes / 1048576.0, e->heat.mem.nr_tiles - 1);
 	printf("epoch      %u ms, at most %.0f MiB/s moved%s\n", e->cfg->epoch_ms,
 	       e->cfg->budget_bytes / 1048576.0,
-	       e->cfg->dry_run	  ? ", dry run: nothing is moved" :
-	       e->nr_tiers < 2 ? ", one tier: nothing can be moved" :
-				    "");
+	       e->cfg->dry_run	 ? ", dry run: nothing is moved"
+	       : e->nr_tiers < 2 ? ", one tier: nothing can be moved"
+				 : "");
 	fflush(stdout);
 }
 

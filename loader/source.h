@@ -21,23 +21,24 @@ struct ht_record;
 
 /* File descriptors and shared memory of the loaded policy object; owned by the object. */
 struct ht_source_bpf {
-	int prog_perf; /* SEC("perf_event"): one sample per overflow */
-	int prog_perf_output; /* fentry on the function below, -1 if it could not be loaded */
-	const char *perf_output_fn; /* "perf_event_output" (PEBS, IBS), or "perf_event_output_forward" */
-	int prog_page_fault; /* tracepoint exceptions:page_fault_user */
-	int prog_damon; /* tracepoint damon:damon_aggregated */
-	int prog_inject; /* SYSCALL program: counts records of the inject map */
-	int map_events; /* hash: u64 perf event id -> u32 1 */
-	int map_damon_targets; /* array: DAMON target index -> u32 tgid */
-	int map_stats; /* per-CPU struct ht_cpu_stats */
+	int prog_perf;		    /* SEC("perf_event"): one sample per overflow */
+	int prog_perf_output;	    /* fentry on the function below, -1 if it could not be loaded */
+	const char *perf_output_fn; /* "perf_event_output" (PEBS, IBS), or
+				       "perf_event_output_forward" */
+	int prog_page_fault;	    /* tracepoint exceptions:page_fault_user */
+	int prog_damon;		    /* tracepoint damon:damon_aggregated */
+	int prog_inject;	    /* SYSCALL program: counts records of the inject map */
+	int map_events;		    /* hash: u64 perf event id -> u32 1 */
+	int map_damon_targets;	    /* array: DAMON target index -> u32 tgid */
+	int map_stats;		    /* per-CPU struct ht_cpu_stats */
 	struct ht_inject_rec *inject; /* HT_INJECT_MAX records, mmap of the inject map */
 };
 
 struct ht_source_opts {
 	const struct ht_roots *roots;
-	uint64_t period; /* events per sample, 0 = the source's default */
-	uint32_t ldlat; /* load-latency threshold in core cycles, 0 = default */
-	bool per_task; /* perf: one event per task instead of one per CPU */
+	uint64_t period;	  /* events per sample, 0 = the source's default */
+	uint32_t ldlat;		  /* load-latency threshold in core cycles, 0 = default */
+	bool per_task;		  /* perf: one event per task instead of one per CPU */
 	struct ht_record *record; /* emulated: where samples are recorded, NULL = nowhere */
 	const char *ring; /* emulated: path of the ring, NULL = $HT_LAB_RING, then PCI search */
 	/* perf: how samples are drained; auto probes */
@@ -50,7 +51,7 @@ struct ht_source_stats {
 	 * the kernel counted. 0 where nothing tells (DAMON).
 	 */
 	uint64_t due;
-	uint64_t lost; /* known lost: ring overrun, throttled */
+	uint64_t lost;	    /* known lost: ring overrun, throttled */
 	uint64_t throttled; /* perf throttle periods seen, where known */
 };
 
@@ -61,8 +62,9 @@ struct ht_source_info {
 	enum ht_source_id id;
 	const char *name; /* as in --source */
 	const char *what; /* one clause */
-	bool usable; /* as far as can be told without opening */
-	char why[256]; /* usable: what it would use; not usable: which requirement failed, what to do */
+	bool usable;	  /* as far as can be told without opening */
+	char why[256]; /* usable: what it would use; not usable: which requirement failed, what to
+			  do */
 };
 
 /* Looks without changing anything. info has room for HT_SRC_NR entries; returns how many. */
@@ -83,8 +85,8 @@ const char *ht_source_fentry_target(enum ht_source_id id);
 
 /*
  * Opens, attaches and starts. Everything is owned by file descriptors of this process or recorded
- * in the journal first, so that nothing outlives a crash unnoticed. ht_source_detail() is one line for the
- * start-up report (event, period, precise level, drain, CPUs).
+ * in the journal first, so that nothing outlives a crash unnoticed. ht_source_detail() is one line
+ * for the start-up report (event, period, precise level, drain, CPUs).
  */
 int ht_source_open(struct ht_source **src, enum ht_source_id id, const struct ht_source_opts *opts,
 		   const struct ht_source_bpf *bpf, struct ht_journal *journal);
@@ -128,7 +130,8 @@ struct ht_source_ops {
 	const char *name;
 	const char *what;
 	const char *fentry_target;
-	int (*usable)(const struct ht_source_opts *opts, char *why, size_t why_size); /* 0 or -errno */
+	int (*usable)(const struct ht_source_opts *opts, char *why,
+		      size_t why_size); /* 0 or -errno */
 	int (*open)(struct ht_source *src, const struct ht_source_opts *opts,
 		    const struct ht_source_bpf *bpf, struct ht_journal *journal);
 	int (*epoch)(struct ht_source *src, const struct ht_targets *targets);
@@ -155,7 +158,7 @@ struct ht_source {
 	const struct ht_source_ops *ops;
 	char detail[256];
 	uint64_t period; /* accesses per sample, set by open */
-	void *priv; /* owned by the ops */
+	void *priv;	 /* owned by the ops */
 };
 
 #endif

@@ -197,7 +197,8 @@ int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *
 	memset(sp->in_tier, 0, sizeof(sp->in_tier));
 	for (i = 0; i < HT_TILE_PAGES; i++) {
 		tier[i] = tier_of(tiers, place[i].node);
-		/* Pages that other processes map as well are not ours to move: not there, for us. */
+		/* Pages that other processes map as well are not ours to move: not there, for us.
+		 */
 		if (!(place[i].flags & HT_PAGE_EXCLUSIVE) && tells_sharing)
 			tier[i] = HT_ABSENT;
 		if (tier[i] == HT_ABSENT)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * The address space of one target as the planner sees it: a sorted list of spots, one for each 2 MiB
- * of mapped memory, each with its heat (from the heat map) and the tiers its pages are in (from the
- * kernel). Placement is a shadow: exact when queried, kept up by the outcome of moves, and refreshed
- * in turn, because the kernel moves pages as well. Before a page is moved its tile is always queried
- * again.
+ * The address space of one target as the planner sees it: a sorted list of spots, one for each 2
+ * MiB of mapped memory, each with its heat (from the heat map) and the tiers its pages are in (from
+ * the kernel). Placement is a shadow: exact when queried, kept up by the outcome of moves, and
+ * refreshed in turn, because the kernel moves pages as well. Before a page is moved its tile is
+ * always queried again.
  */
 #ifndef HT_SPACE_H
 #define HT_SPACE_H
@@ -26,36 +26,38 @@ enum ht_spot_flags {
 };
 
 struct ht_spot {
-	uint64_t va; /* multiple of HT_TILE_SIZE */
+	uint64_t va;   /* multiple of HT_TILE_SIZE */
 	uint32_t tile; /* id in the heat map, 0 = never sampled */
-	float heat; /* the tile's rate, see struct ht_live */
+	float heat;    /* the tile's rate, see struct ht_live */
 	uint32_t recent;
-	uint32_t live; /* index into the heat map's live[], if tile is not 0 */
+	uint32_t live;	  /* index into the heat map's live[], if tile is not 0 */
 	uint32_t queried; /* epoch of the last placement query, 0 = never */
-	uint32_t moved; /* epoch pages of it last moved, 0 = never */
-	uint32_t hold; /* epoch before which it is left alone (back-off), 0 = none */
+	uint32_t moved;	  /* epoch pages of it last moved, 0 = never */
+	uint32_t hold;	  /* epoch before which it is left alone (back-off), 0 = none */
 	uint16_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages by tier */
-	uint8_t flags; /* enum ht_spot_flags */
-	uint8_t moved_to; /* tier its pages were last moved to */
-	uint8_t holds; /* back-offs in a row */
-	uint8_t *place; /* 512 tier indexes or HT_ABSENT; NULL when all resident pages share a tier */
+	uint8_t flags;			  /* enum ht_spot_flags */
+	uint8_t moved_to;		  /* tier its pages were last moved to */
+	uint8_t holds;			  /* back-offs in a row */
+	uint8_t *place; /* 512 tier indexes or HT_ABSENT; NULL when all resident pages share a tier
+			 */
 };
 
 struct ht_space {
 	pid_t tgid;
 	struct ht_spot *spot; /* sorted by va */
 	size_t nr, cap;
-	size_t cursor; /* where the refresh in turn goes on */
+	size_t cursor;			  /* where the refresh in turn goes on */
 	uint64_t in_tier[HT_SPACE_TIERS]; /* resident pages, sum over the spots */
-	int error; /* -ESRCH, -EPERM: its pages cannot be queried or moved any more */
+	int error;	  /* -ESRCH, -EPERM: its pages cannot be queried or moved any more */
 	uint32_t orphans; /* live tiles without a spot at the last join: the map is out of date */
 };
 
 void ht_space_init(struct ht_space *s, pid_t tgid);
 void ht_space_free(struct ht_space *s);
 /*
- * Takes over a fresh list of mappings, keeping what is known of spots that stay. Mappings much larger
- * than the process (reservations) get spots where they were sampled only. Returns 0 or -ENOMEM.
+ * Takes over a fresh list of mappings, keeping what is known of spots that stay. Mappings much
+ * larger than the process (reservations) get spots where they were sampled only. Returns 0 or
+ * -ENOMEM.
  */
 int ht_space_map(struct ht_space *s, const struct ht_vmas *vmas, uint64_t rss_bytes,
 		 const struct ht_heatmap *hm);

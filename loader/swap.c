@@ -19,9 +19,8 @@ static int open_new(struct ht_object *o, const struct ht_engine *e, const char *
 {
 	struct ht_object_opts opts = {
 		.source = ht_source_id(e->source),
-		.fentry_target = e->policy->src.prog_perf_output >= 0 ?
-					 e->policy->src.perf_output_fn :
-					 NULL,
+		.fentry_target =
+			e->policy->src.prog_perf_output >= 0 ? e->policy->src.perf_output_fn : NULL,
 		.heat_of = e->policy,
 		.generation = e->policy->mem.ctl->generation + 1,
 	};
@@ -120,8 +119,7 @@ int ht_swap(struct ht_engine *e, const char *path, char *const *sets, size_t nr_
 	err = err ?: try_out(e, o, error, size);
 	if (!err) {
 		err = ht_source_switch(&e->source, &e->source_opts, &o->src, e->journal,
-				       &o->mem.ctl->generation,
-				       e->policy->mem.ctl->generation + 1);
+				       &o->mem.ctl->generation, e->policy->mem.ctl->generation + 1);
 		if (err)
 			snprintf(error, size, "the source cannot be handed over: %s",
 				 strerror(-err));

@@ -12,8 +12,8 @@
 #include "engine.h"
 
 /*
- * path NULL = the built-in policy. sets are knob assignments (may be NULL). error gets the reason of
- * a failure in a sentence.
+ * path NULL = the built-in policy. sets are knob assignments (may be NULL). error gets the reason
+ * of a failure in a sentence.
  */
 int ht_swap(struct ht_engine *e, const char *path, char *const *sets, size_t nr_sets,
 	    const struct ht_exit *why, char *error, size_t error_size);

@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 struct ht_roots {
-	const char *sys; /* "/sys" */
+	const char *sys;  /* "/sys" */
 	const char *proc; /* "/proc" */
 };
 

@@ -23,8 +23,9 @@ enum ht_exit_kind ht_watch_epoch(struct ht_watch *w, const struct ht_watch_sampl
 	w->epochs++;
 	w->slow = s->ops_ns > s->epoch_ns * HT_WATCH_TIME_SHARE ? w->slow + 1 : 0;
 	if (w->slow >= HT_WATCH_SLOW_EPOCHS) {
-		snprintf(e->reason, sizeof(e->reason), "too slow: ops took %.0f ms of %.0f ms epochs",
-			 s->ops_ns / 1e6, s->epoch_ns / 1e6);
+		snprintf(e->reason, sizeof(e->reason),
+			 "too slow: ops took %.0f ms of %.0f ms epochs", s->ops_ns / 1e6,
+			 s->epoch_ns / 1e6);
 		return out(e, HT_EXIT_STALL);
 	}
 	if (s->moved >= HT_WATCH_WASTE_PAGES && s->wasted > s->moved * HT_WATCH_WASTE) {

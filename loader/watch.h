@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * The watchdog over policies. It lives outside of them and judges each epoch by what the policy did:
- * run-time, waste, and the fast share against what its predecessor had. A policy that fails is
+ * The watchdog over policies. It lives outside of them and judges each epoch by what the policy
+ * did: run-time, waste, and the fast share against what its predecessor had. A policy that fails is
  * ejected; the built-in one takes over (or tiering stops). The built-in policy is judged for errors
  * only.
  */
@@ -36,9 +36,9 @@ struct ht_watch_sample { /* one epoch */
 };
 
 struct ht_watch {
-	unsigned int epochs; /* since the policy took over */
+	unsigned int epochs;	/* since the policy took over */
 	unsigned int slow, low; /* epochs in a row */
-	double predecessor; /* its fast share, < 0 = none */
+	double predecessor;	/* its fast share, < 0 = none */
 };
 
 void ht_watch_start(struct ht_watch *w, double predecessor_share);

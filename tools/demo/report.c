@@ -132,8 +132,8 @@ static int summary(const struct series *s, struct json_object *end, const char *
 	if (before < 0 || after < 0 || up < 0 || seconds <= 0)
 		return -EINVAL;
 	printf("\nfast share   %.1f %% before, %.1f %% after\n", before * 100, after * 100);
-	printf("moved        %" PRId64 " pages promoted, %" PRId64 " demoted (%.0f MiB)\n", up, down,
-	       (up + down) / 256.0);
+	printf("moved        %" PRId64 " pages promoted, %" PRId64 " demoted (%.0f MiB)\n", up,
+	       down, (up + down) / 256.0);
 	printf("CPU spent    loader %.2f s, BPF %.3f s in %.0f s: %.1f %% of one (emulated) core\n",
 	       loader / 1e9, bpf / 1e9, seconds, (loader + bpf) / seconds / 1e7);
 	f = fopen(path, "w");

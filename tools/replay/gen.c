@@ -112,7 +112,8 @@ uint64_t gen_draw(struct gen *g)
 		}
 		return place(g, below(g, g->hot));
 	case GEN_GRAPH:
-		/* Three quarters of memory are edges, streamed; vertices are skewed and scattered. */
+		/* Three quarters of memory are edges, streamed; vertices are skewed and scattered.
+		 */
 		if (gen_random(g) < g->scan_share) {
 			g->scan_pos += 1 + below(g, 3);
 			return g->pages / 4 + g->scan_pos % (g->pages - g->pages / 4);

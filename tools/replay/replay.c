@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * replay: runs a policy object on a recorded or generated trace, through the real BPF programs and the
- * loader's own ranges, planner, ledger and aging, and prints what would have moved. No second memory
- * tier is needed: the placement is the loader's shadow of it. Reads top down from main(): open the
- * policy, make up the address space, then an epoch at a time.
+ * replay: runs a policy object on a recorded or generated trace, through the real BPF programs and
+ * the loader's own ranges, planner, ledger and aging, and prints what would have moved. No second
+ * memory tier is needed: the placement is the loader's shadow of it. Reads top down from main():
+ * open the policy, make up the address space, then an epoch at a time.
  */
 #include <argp.h>
 #include <errno.h>
@@ -38,7 +38,7 @@ struct replay {
 	unsigned int nr_set;
 	FILE *in;
 	uint64_t footprint, fast; /* bytes */
-	uint64_t samples; /* per epoch */
+	uint64_t samples;	  /* per epoch */
 	uint64_t period, seed;
 	unsigned int epochs, every;
 	bool thp;
@@ -47,8 +47,22 @@ struct replay {
 	unsigned int counted;
 };
 
-enum { OPT_GEN = 256, OPT_LAYOUT, OPT_HOT, OPT_SHARE, OPT_SCAN, OPT_THETA, OPT_SHIFT, OPT_SAMPLES,
-       OPT_PERIOD, OPT_SEED, OPT_THP, OPT_EPOCH, OPT_BUDGET, OPT_SET };
+enum {
+	OPT_GEN = 256,
+	OPT_LAYOUT,
+	OPT_HOT,
+	OPT_SHARE,
+	OPT_SCAN,
+	OPT_THETA,
+	OPT_SHIFT,
+	OPT_SAMPLES,
+	OPT_PERIOD,
+	OPT_SEED,
+	OPT_THP,
+	OPT_EPOCH,
+	OPT_BUDGET,
+	OPT_SET
+};
 
 static const struct argp_option options[] = {
 	{ "trace", 't', "FILE", 0, "Replay this recording instead of a generated trace", 0 },
@@ -112,24 +126,60 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	struct replay *r = st->input;
 
 	switch (key) {
-	case 't': r->trace = arg; return 0;
-	case 'm': r->footprint = size(st, arg); return 0;
-	case 'f': r->fast = size(st, arg); return 0;
-	case 'n': r->epochs = real(st, arg, 1, 1e6); return 0;
-	case 'e': r->every = real(st, arg, 0, 1e6); return 0;
-	case 'j': r->json = arg; return 0;
-	case 'v': r->cfg.verbose++; return 0;
-	case OPT_GEN: r->gen.kind = choice(st, arg, kinds); return 0;
-	case OPT_LAYOUT: r->gen.layout = choice(st, arg, layouts); return 0;
-	case OPT_HOT: r->gen.hot = size(st, arg) >> HT_PAGE_SHIFT; return 0;
-	case OPT_SHARE: r->gen.hot_share = real(st, arg, 0, 1); return 0;
-	case OPT_SCAN: r->gen.scan_share = real(st, arg, 0, 1); return 0;
-	case OPT_THETA: r->gen.theta = real(st, arg, 0.01, 10); return 0;
-	case OPT_SHIFT: r->gen.shift_every = real(st, arg, 0, 1e6); return 0;
-	case OPT_SAMPLES: r->samples = real(st, arg, 1, 1e7); return 0;
-	case OPT_PERIOD: r->period = real(st, arg, 1, 1e9); return 0;
-	case OPT_SEED: r->seed = real(st, arg, 0, 1e9); return 0;
-	case OPT_THP: r->thp = true; return 0;
+	case 't':
+		r->trace = arg;
+		return 0;
+	case 'm':
+		r->footprint = size(st, arg);
+		return 0;
+	case 'f':
+		r->fast = size(st, arg);
+		return 0;
+	case 'n':
+		r->epochs = real(st, arg, 1, 1e6);
+		return 0;
+	case 'e':
+		r->every = real(st, arg, 0, 1e6);
+		return 0;
+	case 'j':
+		r->json = arg;
+		return 0;
+	case 'v':
+		r->cfg.verbose++;
+		return 0;
+	case OPT_GEN:
+		r->gen.kind = choice(st, arg, kinds);
+		return 0;
+	case OPT_LAYOUT:
+		r->gen.layout = choice(st, arg, layouts);
+		return 0;
+	case OPT_HOT:
+		r->gen.hot = size(st, arg) >> HT_PAGE_SHIFT;
+		return 0;
+	case OPT_SHARE:
+		r->gen.hot_share = real(st, arg, 0, 1);
+		return 0;
+	case OPT_SCAN:
+		r->gen.scan_share = real(st, arg, 0, 1);
+		return 0;
+	case OPT_THETA:
+		r->gen.theta = real(st, arg, 0.01, 10);
+		return 0;
+	case OPT_SHIFT:
+		r->gen.shift_every = real(st, arg, 0, 1e6);
+		return 0;
+	case OPT_SAMPLES:
+		r->samples = real(st, arg, 1, 1e7);
+		return 0;
+	case OPT_PERIOD:
+		r->period = real(st, arg, 1, 1e9);
+		return 0;
+	case OPT_SEED:
+		r->seed = real(st, arg, 0, 1e9);
+		return 0;
+	case OPT_THP:
+		r->thp = true;
+		return 0;
 	case OPT_SET:
 		if (r->nr_set == SETS_MAX)
 			argp_error(st, "too many --set");
@@ -368,8 +418,8 @@ static int epoch(struct replay *r)
 	err = ht_epoch_samples(e);
 	if (err)
 		return err;
-	e->free_pages[0] = r->fast_capacity - (s->in_tier[0] < r->fast_capacity ? s->in_tier[0] :
-									       r->fast_capacity);
+	e->free_pages[0] = r->fast_capacity -
+			   (s->in_tier[0] < r->fast_capacity ? s->in_tier[0] : r->fast_capacity);
 	e->free_pages[1] = r->gen.pages;
 	t0 = now_ms();
 	err = ht_heatmap_collect(&e->heat);
@@ -432,7 +482,8 @@ static void summary(struct replay *r)
 	printf("policy %s: fast share %.2f %%", m->policy, share * 100);
 	if (oracle > 0)
 		printf(" (%.1f %% of the oracle's %.2f %%)", share / oracle * 100, oracle * 100);
-	printf(" over the last three quarters; moved %.0f MiB, %.1f %% wasted; decision %.2f ms per "
+	printf(" over the last three quarters; moved %.0f MiB, %.1f %% wasted; decision %.2f ms "
+	       "per "
 	       "epoch, %.2f at most; %lu ranges\n",
 	       moved / 256, moved > 0 ? m->wasted / moved * 100 : 0, r->ms_decide / r->e.epoch,
 	       r->ms_max, m->ranges);
@@ -493,9 +544,13 @@ static void close_all(struct replay *r)
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {
-		options, parse, "POLICY.bpf.o",
+		options,
+		parse,
+		"POLICY.bpf.o",
 		"Runs a policy on a recorded or generated trace and prints what would have moved.",
-		NULL,	 NULL,	NULL
+		NULL,
+		NULL,
+		NULL
 	};
 	static struct replay r = { .footprint = 1ULL << 30,
 				   .samples = 5000,
