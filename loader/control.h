@@ -30,7 +30,8 @@ int ht_control_serve(int listen_fd, ht_control_fn handle, void *arg);
 
 /*
  * Client side: sends the request (owned by the caller) and waits up to ms. *answer is the caller's.
- * -ENOENT, -ECONNREFUSED: nobody runs; -ETIMEDOUT.
+ * -ENOENT, -ECONNREFUSED: nobody runs; -ECONNRESET, -EPIPE: it ended before it answered; -ETIMEDOUT;
+ * -EMSGSIZE: the request is too long. *answer is NULL then.
  */
 int ht_control_ask(const char *dir, struct json_object *request, int ms,
 		   struct json_object **answer);

@@ -188,6 +188,8 @@ static void age(struct ht_engine *e)
 	e->page_volume = ldexp(e->page_volume + since, -(int)ticks);
 	__atomic_add_fetch(&e->heat.mem.ctl->tick, ticks, __ATOMIC_RELEASE);
 	e->metrics.ticks += ticks;
+	if (!e->ops_err)
+		e->ops_err = ht_object_age(e->policy);
 	pr_debug("epoch %u: aged by %u, predictability %.2f", e->epoch, ticks, same);
 }
 

@@ -133,7 +133,7 @@ static void say_unknown(const char *name, int len, const struct ht_knob *k, size
 }
 
 /* The section is changed as a whole: libbpf hands it out for reading only. */
-static int store(struct bpf_object *obj, const struct ht_knob *k, size_t nr, size_t which,
+static int store(struct bpf_map *m, const struct ht_knob *k, size_t nr, size_t which,
 		 uint64_t value)
 {
 	struct ht_knob *copy = malloc(nr * sizeof(*copy));
@@ -143,7 +143,9 @@ static int store(struct bpf_object *obj, const struct ht_knob *k, size_t nr, siz
 		return -ENOMEM;
 	memcpy(copy, k, nr * sizeof(*copy));
 	copy[which].value = value;
-	err = bpf_map__set_initial_value(find_section(obj), copy, nr * sizeof(*copy));
+	/* libbpf 1.1 says -EINVAL for the same. */
+	err = bpf_map__fd(m) >= 0 ? -EBUSY
+				  : bpf_map__set_initial_value(m, copy, nr * sizeof(*copy));
 	free(copy);
 	if (err)
 		pr_err("knob '%s' cannot be set: %s", k[which].name,
@@ -177,7 +179,7 @@ int ht_knobs_set(struct bpf_object *obj, const char *assignment)
 	if (!err && (value < k[i].min || value > k[i].max))
 		err = -ERANGE;
 	if (!err)
-		return store(obj, k, nr, i, value);
+		return store(find_section(obj), k, nr, i, value);
 	pr_err("knob '%s' takes a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'",
 	       k[i].name, (uint64_t)k[i].min, (uint64_t)k[i].max, eq + 1);
 	return err;

@@ -453,6 +453,13 @@ int ht_object_tick(struct ht_object *o, const struct ht_tick *t)
 	return o->info.ops & HT_OP_TICK ? run(o, HT_PROG_TICK, &copy, sizeof(copy), NULL) : 0;
 }
 
+int ht_object_age(struct ht_object *o)
+{
+	struct ht_age_args args = { .first = 1, .nr = o->mem.nr_tiles - 1 };
+
+	return o->info.ops & HT_OP_AGE ? run(o, HT_PROG_AGE, &args, sizeof(args), NULL) : 0;
+}
+
 int ht_object_rank(struct ht_object *o, size_t nr)
 {
 	struct ht_batch_args args = { .nr = nr };

@@ -73,6 +73,8 @@ void ht_object_close(struct ht_object *o);
 /* The ops. Each returns 0 or a negative errno of the call itself. */
 int ht_object_init_policy(struct ht_object *o, const struct ht_init *init, int *result);
 int ht_object_tick(struct ht_object *o, const struct ht_tick *t);
+/* After an aging tick: lets the policy's ops.age see every tile. Does nothing without that op. */
+int ht_object_age(struct ht_object *o);
 int ht_object_rank(struct ht_object *o, size_t nr);
 int ht_object_admit(struct ht_object *o, size_t nr);
 int ht_object_exit_policy(struct ht_object *o, const struct ht_exit *e);

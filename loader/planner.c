@@ -307,7 +307,10 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	add_item(c, u, u->pages, c->tier, -1, gain, cost,
 		 v.nr ? &c->rs->range[v.unit[0].range] : NULL);
 	c->room -= from_room;
+	/* What goes up makes room below: of an exchange only the difference needs free memory. */
 	c->below -= v.pages;
+	if (u->from == c->tier + 1)
+		c->below += u->pages;
 	c->surplus -= from_surplus;
 	if (v.nr) {
 		c->surplus += v.pages - need;
@@ -487,7 +490,13 @@ void ht_plan_apply_admission(struct ht_plan *p)
 	p->promote = p->demote = 0;
 	for (i = 0; i < p->nr; i++)
 		p->item[i].admitted = p->move[i].admitted;
-	/* An exchange is one decision: its promotion's verdict holds for both sides. */
+	/* An exchange is one decision: refusing either side refuses both. */
+	for (i = 0; i < p->nr; i++) {
+		const struct ht_plan_item *it = &p->item[i];
+
+		if (it->serves >= 0 && (size_t)it->serves < p->nr && !it->admitted)
+			p->item[it->serves].admitted = false;
+	}
 	for (i = 0; i < p->nr; i++) {
 		struct ht_plan_item *it = &p->item[i];
 

@@ -50,13 +50,27 @@ static void check_caps(struct ht_prereq *p, const struct ht_roots *roots)
 	}
 }
 
+/* Where securityfs is not mounted, as in containers, the command line may still tell. */
+static void guess_lockdown(struct ht_prereq *p, const struct ht_roots *roots)
+{
+	char buf[4096], *s, *save = NULL;
+
+	if (ht_read_str(buf, sizeof(buf), "%s/cmdline", roots->proc) <= 0)
+		return;
+	for (s = strtok_r(buf, " \n", &save); s; s = strtok_r(NULL, " \n", &save))
+		if (!strncmp(s, "lockdown=", 9))
+			snprintf(p->lockdown, sizeof(p->lockdown), "%s", s + 9);
+}
+
 /* The file reads like "none [integrity] confidentiality". */
 static void check_lockdown(struct ht_prereq *p, const struct ht_roots *roots)
 {
 	char buf[128], *open, *close;
 
-	if (ht_read_str(buf, sizeof(buf), "%s/kernel/security/lockdown", roots->sys) <= 0)
+	if (ht_read_str(buf, sizeof(buf), "%s/kernel/security/lockdown", roots->sys) <= 0) {
+		guess_lockdown(p, roots);
 		return;
+	}
 	open = strchr(buf, '[');
 	close = open ? strchr(open, ']') : NULL;
 	if (close)

@@ -432,7 +432,7 @@ static void perf_detail(const struct perf *p, const char *note, char *buf, size_
 			len += snprintf(buf + len, size - len, " (precise %u)", p->spec[i].precise);
 	}
 	if (len < size)
-		snprintf(buf + len, size - len, "; %s; %s%s%s",
+		snprintf(buf + len, size - len, "; %s; %s%s%.128s",
 			 p->large ? "batched, fentry" : "one interrupt each",
 			 p->opts.per_task ? "per task" : "all CPUs", *note ? "; " : "", note);
 }

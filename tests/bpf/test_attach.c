@@ -89,6 +89,71 @@ static void test_perf(void **state)
 	assert_int_equal(st.seen, st.counted + drops(&st));
 }
 
+/* The fentry program needs an object of its own: it is loaded only where it is asked for. */
+static int load_fentry(struct env *e)
+{
+	static const struct env_size size = { .tiles = TILES, .pages = PAGES, .buckets = 128 };
+	struct bpf_program *p;
+	int err = env_open(e, "build/policies/range.bpf.o", &size);
+
+	if (err)
+		return err;
+	p = bpf_object__find_program_by_name(e->obj, "ht_perf_output");
+	err = bpf_program__set_attach_target(p, 0, "perf_event_output_forward");
+	bpf_program__set_autoload(p, true);
+	return err ?: env_load(e);
+}
+
+/*
+ * As with large PEBS: no program at the event, only one at the function that outputs its records.
+ * It counts the events listed in the map, and no others.
+ */
+static void test_fentry(void **state)
+{
+	char *mem = small_pages(), *other = small_pages();
+	struct env *e = &(struct env){};
+	struct ht_cpu_stats st;
+	struct bpf_link *link;
+	uint32_t one = 1;
+	uint64_t id;
+	int fd = page_fault_event(), fd2, i;
+
+	(void)state;
+	if (fd < 0 || load_fentry(e)) {
+		print_message("fentry programs cannot be loaded here\n");
+		env_close(e);
+		skip();
+	}
+	assert_true(mem && other);
+	link = attach(e, "ht_perf_output");
+	assert_non_null(link);
+	e->ctl->source = HT_SRC_PEBS;
+	env_target(e, getpid(), 0);
+
+	fd2 = page_fault_event();
+	assert_int_equal(ioctl(fd2, PERF_EVENT_IOC_ENABLE, 0), 0);
+	for (i = 0; i < FAULTS; i++)
+		((volatile char *)other)[i * PAGE] = 1;
+	close(fd2);
+	assert_int_equal(env_stats(e, &st), 0);
+	assert_int_equal(st.seen, 0);
+
+	assert_int_equal(ioctl(fd, PERF_EVENT_IOC_ID, &id), 0);
+	assert_int_equal(bpf_map_update_elem(bpf_object__find_map_fd_by_name(e->obj, "events"), &id,
+					     &one, BPF_ANY),
+			 0);
+	assert_int_equal(ioctl(fd, PERF_EVENT_IOC_ENABLE, 0), 0);
+	for (i = 0; i < FAULTS; i++)
+		((volatile char *)mem)[i * PAGE] = 1;
+	close(fd);
+	assert_faults_counted(e, mem, 0);
+	assert_int_equal(env_stats(e, &st), 0);
+	assert_true(st.fentry >= FAULTS);
+	assert_int_equal(st.fentry, st.seen);
+	bpf_link__destroy(link);
+	env_close(e);
+}
+
 static void test_page_fault(void **state)
 {
 	struct env *e = *state;
@@ -309,6 +374,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_perf, fresh),
+		cmocka_unit_test(test_fentry),
 		cmocka_unit_test_setup(test_page_fault, fresh),
 		cmocka_unit_test_setup(test_fork, fresh),
 		cmocka_unit_test_setup(test_thread, fresh),

@@ -115,19 +115,37 @@ test_kill_moving()
 		"$tmp/SIG$1 amid migration-after.err" 'cleaned up after a loader that was killed'
 }
 
+goes_on()
+{
+	epoch=$(stat_of first epoch)
+	if wait_for 20 stat_is first epoch "> ${epoch:-0}" && kill -0 "$first" 2>/dev/null; then
+		ok "$1: the first one goes on"
+	else
+		not_ok "$1: the first one goes on"
+	fi
+	check "$1: its pins are still there" there "$([ -e $pins/heat ] && echo there)"
+}
+
+# A policy goes to the loader that runs; where that cannot be asked, there is no second one.
 test_second()
 {
 	# shellcheck disable=SC2086
 	load_wait first $quickly || return
 	first=$loader
-	# shellcheck disable=SC2086
-	timeout 60 hypertier-load --duration 1 $quickly >"$tmp/second.out" 2>"$tmp/second.err"
+	wait_for 20 stat_is first epoch "> 0"
+	timeout 60 hypertier-load --duration 1 $none >"$tmp/second.out" 2>"$tmp/second.err"
+	check "a second start swaps the policy: exit status" 0 $?
+	contains "and says so" "$tmp/second.out" 'none took over'
+	goes_on "after a swap"
+	timeout 60 hypertier-load --duration 1 /etc/passwd >"$tmp/second.out" 2>"$tmp/second.err"
+	check "a second start with what is no policy: exit status" 7 $?
+	contains "and says why" "$tmp/second.err" 'the old policy stays'
+	goes_on "after a swap that failed"
+	rm /run/hypertier/control
+	timeout 60 hypertier-load --duration 1 $range >"$tmp/second.out" 2>"$tmp/second.err"
 	check "a second loader: exit status" 8 $?
 	contains "a second loader names the first one's pid" "$tmp/second.err" "pid $first[,)]"
-	check "the first one's pins are still there" there "$([ -e $pins/heat ] && echo there)"
-	epoch=$(stat_of first epoch)
-	wait_for 20 stat_is first epoch "> $epoch" && ok "the first one goes on" ||
-		not_ok "the first one goes on"
+	goes_on "a second loader"
 	stop
 	check "the first one ends well" 0 $status
 	check_nothing_left "two loaders"

@@ -128,6 +128,7 @@ load()
 {
 	load=$1
 	shift
+	: >"$tmp/$load.out"
 	hypertier-load "$@" >"$tmp/$load.out" 2>"$tmp/$load.err" &
 	loader=$!
 }

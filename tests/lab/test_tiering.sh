@@ -21,7 +21,7 @@ tiered()
 	fast=$(tail -n 1 "$dir/$run.where" | cut -d' ' -f2)
 	echo "# $run: fast share $before % -> $after %; hot pages in the fast tier: $first -> $fast of $hot"
 	true_that "$first < 0.1 * $hot" || { echo "# the hot set was not in the slow tier"; rc=1; }
-	true_that "$after > $before + $rise" || { echo "# the fast share did not rise by $rise %"; rc=1; }
+	true_that "$after > $before + $rise" || { echo "# the fast share did not rise by $rise points"; rc=1; }
 	true_that "$fast >= $placed * $hot && $hot > 1000" ||
 		{ echo "# less than $placed of the hot set is in the fast tier"; rc=1; }
 	grep -q '"checksum":true' "$dir/$run.gups" || { echo "# the data is wrong"; rc=1; }
