@@ -2,9 +2,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -14,6 +17,8 @@
 
 #define ASK_MS 5000
 #define SWAP_MS 60000 /* verifying a large policy takes a while on a slow machine */
+#define UNLOAD_MS 30000
+#define SAY_MS 2000
 
 static int ask(const char *dir, struct json_object *request, int ms, struct json_object **answer)
 {
@@ -35,7 +40,9 @@ static const char *text(struct json_object *o, const char *key)
 {
 	struct json_object *v;
 
-	return json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) : "?";
+	if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_string))
+		return "?";
+	return json_object_get_string(v);
 }
 
 static int64_t number(struct json_object *o, const char *key)
@@ -52,12 +59,34 @@ static double real(struct json_object *o, const char *key)
 	return json_object_object_get_ex(o, key, &v) ? json_object_get_double(v) : 0;
 }
 
+/* Nobody listens, or did not live to answer: a loader that was killed leaves its socket behind. */
+static bool is_gone(int err)
+{
+	return err == -ENOENT || err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE;
+}
+
+static int no_answer(const char *dir, int err)
+{
+	if (err == -EACCES || err == -EPERM) {
+		pr_err("may not speak to the loader in %s: only root and its own user may", dir);
+		return HT_RC_PERM;
+	}
+	pr_err("the loader in %s does not answer: %s", dir, strerror(-err));
+	return HT_RC_ERROR;
+}
+
 static int nobody(const struct ht_config *c, int err)
 {
-	if (err == -ENOENT || err == -ECONNREFUSED)
-		pr_err("no loader%s%s runs", c->instance ? " " : "", c->instance ?: "");
-	else
-		pr_err("the loader in %s does not answer: %s", c->run_dir, strerror(-err));
+	if (!is_gone(err))
+		return no_answer(c->run_dir, err);
+	pr_err("no loader%s%s runs", c->instance ? " " : "", c->instance ?: "");
+	return HT_RC_ERROR;
+}
+
+static int refused(struct json_object *answer)
+{
+	pr_err("the loader refused: %s", text(answer, "error"));
+	json_object_put(answer);
 	return HT_RC_ERROR;
 }
 
@@ -76,11 +105,8 @@ int ht_client_status(const struct ht_config *c)
 
 	if (err)
 		return nobody(c, err);
-	if (!json_object_object_get_ex(a, "status", &s)) {
-		pr_err("%s", text(a, "error"));
-		json_object_put(a);
-		return HT_RC_ERROR;
-	}
+	if (!json_object_object_get_ex(a, "status", &s))
+		return refused(a);
 	if (c->json) {
 		printf("%s\n", json_object_to_json_string_ext(s, JSON_C_TO_STRING_PRETTY));
 	} else {
@@ -97,55 +123,139 @@ int ht_client_status(const struct ht_config *c)
 	return HT_RC_OK;
 }
 
+/* The lock, the pins and the programs go after the answer: who starts a loader next needs them
+ * gone. */
+static int wait_for_end(pid_t pid)
+{
+	struct pollfd p = { .events = POLLIN };
+	int ms = 0, n = 0;
+
+	p.fd = pid > 0 ? pidfd_open(pid, 0) : -1;
+	if (p.fd < 0)
+		return 0; /* gone already */
+	for (; ms < UNLOAD_MS && n <= 0; ms += SAY_MS) {
+		n = poll(&p, 1, SAY_MS);
+		if (!n)
+			pr_info("waiting for the loader (pid %d) to end", pid);
+	}
+	close(p.fd);
+	return n > 0 ? 0 : -ETIMEDOUT;
+}
+
 int ht_client_unload(const struct ht_config *c)
 {
 	struct json_object *a;
 	int err = ask(c->run_dir, request("unload"), ASK_MS, &a);
+	pid_t pid;
 
 	if (err)
 		return nobody(c, err);
+	if (!number(a, "ok"))
+		return refused(a);
+	pid = number(a, "pid");
 	json_object_put(a);
-	return HT_RC_OK;
+	if (!wait_for_end(pid))
+		return HT_RC_OK;
+	pr_err("the loader (pid %d) was told to end, but has not yet", pid);
+	return HT_RC_ERROR;
 }
 
-static bool list_one(const char *dir, const char *name, struct json_object *all)
+struct listing {
+	struct json_object *all; /* NULL = as text */
+	int nr, rc;
+};
+
+static void list_one(struct listing *l, const char *dir, const char *name)
 {
 	struct json_object *a, *s;
+	int err = ask(dir, request("status"), ASK_MS, &a);
 
-	if (ask(dir, request("status"), ASK_MS, &a))
-		return false;
+	if (err) {
+		if (!is_gone(err))
+			l->rc = no_answer(dir, err);
+		return;
+	}
 	if (json_object_object_get_ex(a, "status", &s)) {
 		json_object_object_add(s, "instance", json_object_new_string(name));
-		if (all)
-			json_object_array_add(all, json_object_get(s));
+		if (l->all)
+			json_object_array_add(l->all, json_object_get(s));
 		else
 			print_status(name, s);
+		l->nr++;
 	}
 	json_object_put(a);
-	return true;
 }
 
-int ht_client_list(const struct ht_config *c)
+static void list_instances(struct listing *l)
 {
-	struct json_object *all = c->json ? json_object_new_array() : NULL;
 	DIR *d = opendir(HT_RUN_DIR);
 	char path[PATH_MAX];
 	struct dirent *de;
-	int nr = list_one(HT_RUN_DIR, "", all);
 
+	if (!d && errno != ENOENT)
+		l->rc = no_answer(HT_RUN_DIR, -errno);
 	while (d && (de = readdir(d))) {
 		if (de->d_name[0] == '.' || de->d_type != DT_DIR)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", HT_RUN_DIR, de->d_name);
-		nr += list_one(path, de->d_name, all);
+		list_one(l, path, de->d_name);
 	}
 	if (d)
 		closedir(d);
-	if (all)
-		printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY));
-	else if (!nr)
+}
+
+int ht_client_list(const struct ht_config *c)
+{
+	struct listing l = { .all = c->json ? json_object_new_array() : NULL };
+
+	list_one(&l, HT_RUN_DIR, "");
+	if (!l.rc)
+		list_instances(&l);
+	if (l.all)
+		printf("%s\n", json_object_to_json_string_ext(l.all, JSON_C_TO_STRING_PRETTY));
+	else if (!l.nr && !l.rc)
 		printf("no loader runs\n");
-	json_object_put(all);
+	json_object_put(l.all);
+	return l.rc;
+}
+
+/* The loader has another working directory; of a file that is not there, it says so. */
+static void absolute(const char *policy, char path[PATH_MAX])
+{
+	char cwd[PATH_MAX];
+	int n;
+
+	if (realpath(policy, path))
+		return;
+	n = *policy == '/' || !getcwd(cwd, sizeof(cwd))
+		    ? snprintf(path, PATH_MAX, "%s", policy)
+		    : snprintf(path, PATH_MAX, "%s/%s", cwd, policy);
+	if (n < 0 || n >= PATH_MAX)
+		path[PATH_MAX - 1] = '\0';
+}
+
+/* What a running loader decided at its start does not change with its policy. */
+static void warn_of_ignored(const struct ht_config *c)
+{
+	if (c->sel.nr_pid || c->sel.nr_comm || c->sel.nr_cgroup || c->source || c->fast ||
+	    c->slow || c->dry_run || c->duration_s || c->stats_s || c->record || c->stats_file)
+		pr_warn("a loader%s%s runs already and was asked to swap its policy: of the "
+			"options, "
+			"only --set counts; for a second loader, give it an --instance name",
+			c->instance ? " " : "", c->instance ?: "");
+}
+
+static int swap_result(const struct ht_config *c, int err, struct json_object *a)
+{
+	if (err)
+		return no_answer(c->run_dir, err);
+	warn_of_ignored(c);
+	if (!number(a, "ok")) {
+		pr_err("not swapped, the old policy stays: %s", text(a, "error"));
+		return HT_RC_POLICY;
+	}
+	printf("policy %s took over (generation %lld)\n", text(a, "policy"),
+	       (long long)number(a, "generation"));
 	return HT_RC_OK;
 }
 
@@ -156,26 +266,18 @@ bool ht_client_swap(const struct ht_config *c, int *rc)
 	size_t i;
 	int err;
 
-	if (!realpath(c->policy, path))
-		snprintf(path, sizeof(path), "%s", c->policy);
+	absolute(c->policy, path);
 	json_object_object_add(req, "policy", json_object_new_string(path));
 	for (i = 0; i < c->nr_set; i++)
 		json_object_array_add(sets, json_object_new_string(c->set[i]));
 	json_object_object_add(req, "set", sets);
 	err = ask(c->run_dir, req, SWAP_MS, &a);
-	if (err == -ENOENT || err == -ECONNREFUSED)
+	if (is_gone(err))
 		return false;
-	*rc = HT_RC_OK;
-	if (err) {
-		pr_err("the loader in %s does not answer: %s", c->run_dir, strerror(-err));
-		*rc = HT_RC_ERROR;
-	} else if (number(a, "ok")) {
-		printf("policy %s took over (generation %lld)\n", text(a, "policy"),
-		       (long long)number(a, "generation"));
-	} else {
-		pr_err("not swapped, the old policy stays: %s", text(a, "error"));
-		*rc = HT_RC_POLICY;
-	}
+	/* Whoever may not ask may not start a loader either, and is told why by the start. */
+	if (err == -EACCES)
+		return false;
+	*rc = swap_result(c, err, a);
 	json_object_put(a);
 	return true;
 }

@@ -63,10 +63,20 @@ static uint64_t tracked_bytes(const struct ht_engine *e)
 	return sum;
 }
 
+/* Batched samples come through it, no others: elsewhere it would be verified in vain, or refused. */
+static const char *fentry_target(const struct ht_engine *e, enum ht_source_id source)
+{
+	const struct ht_source_opts *o = &e->cfg->source_opts;
+	bool wanted = o->drain == HT_DRAIN_LARGE ||
+		      (o->drain == HT_DRAIN_AUTO && source == HT_SRC_PEBS);
+
+	return wanted && !o->per_task ? ht_source_fentry_target(source) : NULL;
+}
+
 static int load_policy(struct ht_engine *e, enum ht_source_id source)
 {
 	struct ht_object_opts opts = {
-		.fentry_target = ht_source_fentry_target(source),
+		.fentry_target = fentry_target(e, source),
 		.source = source,
 		.generation = 1,
 	};
@@ -222,8 +232,9 @@ static int start(struct ht_engine *e)
 		pr_err("no source of samples: %s", why);
 		return HT_RC_SOURCE;
 	}
-	if (load_policy(e, source))
-		return HT_RC_POLICY;
+	err = load_policy(e, source);
+	if (err)
+		return err == -ENOMEM ? HT_RC_ERROR : HT_RC_POLICY;
 	e->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	err = open_parts(e);
 	if (err)
@@ -322,12 +333,12 @@ static bool step(struct ht_engine *e, struct pollfd *fd)
 	if (expired > 1)
 		e->metrics.late_epochs += expired - 1;
 	err = ht_epoch_run(e);
-	err = err ?: ht_swap_watch(e);
 	if (err) {
 		pr_err("epoch %u failed: %s", e->epoch, strerror(-err));
 		e->err = err;
 		return true;
 	}
+	ht_swap_watch(e);
 	if (e->cfg->stats_s &&
 	    e->metrics.wall_ns - e->printed.wall_ns >= e->cfg->stats_s * 1000000000ULL - 50000000)
 		ht_report_stats(e);

@@ -45,9 +45,10 @@ struct ht_engine {
 	bool unload;		  /* asked to end at the control socket */
 	struct ht_watch watch;
 	struct ht_ban_list bans;
-	uint64_t ops_ns; /* time in the policy's ops, last epoch */
+	uint64_t ops_ns; /* CPU time in the policy's ops, last epoch */
 	int ops_err;	 /* what they failed with */
 	uint64_t moved_at_swap, wasted_at_swap, bpf_ns_of_former;
+	struct ht_source_stats source_former; /* of attachments that ended with a swap */
 	int control_fd;
 	struct ht_source_opts source_opts; /* cfg's, and the recording */
 	struct ht_heatmap heat;
@@ -109,5 +110,6 @@ void ht_report_stats(struct ht_engine *e);
 struct json_object *ht_report_status_json(const struct ht_engine *e);
 
 uint64_t ht_now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t ht_cpu_ns(void); /* CPU time of this process */
 
 #endif

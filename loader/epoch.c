@@ -61,6 +61,14 @@ uint64_t ht_now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+uint64_t ht_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
 void ht_epoch_init(struct ht_engine *e)
 {
 	e->margin = MARGIN_MIN;
@@ -112,8 +120,8 @@ int ht_epoch_samples(struct ht_engine *e)
 	if (!e->simulated)
 		ht_record_epoch(e->source_opts.record, e->cfg->epoch_ms * 1000000ULL);
 	if (!e->simulated && !ht_source_stats(e->source, &st)) {
-		e->metrics.samples_due = st.due;
-		e->metrics.samples_lost = st.lost;
+		e->metrics.samples_due = e->source_former.due + st.due;
+		e->metrics.samples_lost = e->source_former.lost + st.lost;
 	}
 	n = e->metrics.samples_counted - before;
 	e->sample_rate += (n - e->sample_rate) / (e->epoch < 8 ? e->epoch : 8);
@@ -168,6 +176,19 @@ static double count_at_cut(const struct ht_engine *e)
 	return pages > 0 ? counts / pages : 0;
 }
 
+/* A policy's own op, if it has one; a policy that tiers no more is not called. */
+static void age_by_policy(struct ht_engine *e)
+{
+	uint64_t start = ht_cpu_ns(), ns;
+
+	if (e->observe || e->ops_err)
+		return;
+	e->ops_err = ht_object_age(e->policy);
+	ns = ht_cpu_ns() - start;
+	e->ops_ns += ns;
+	e->metrics.ops_ns += ns;
+}
+
 static void age(struct ht_engine *e)
 {
 	uint64_t since = e->metrics.samples_counted - e->tick_samples;
@@ -188,8 +209,7 @@ static void age(struct ht_engine *e)
 	e->page_volume = ldexp(e->page_volume + since, -(int)ticks);
 	__atomic_add_fetch(&e->heat.mem.ctl->tick, ticks, __ATOMIC_RELEASE);
 	e->metrics.ticks += ticks;
-	if (!e->ops_err)
-		e->ops_err = ht_object_age(e->policy);
+	age_by_policy(e);
 	pr_debug("epoch %u: aged by %u, predictability %.2f", e->epoch, ticks, same);
 }
 
@@ -315,18 +335,18 @@ static int decide(struct ht_engine *e, const struct ht_plan_params *p)
 	if (e->observe)
 		return 0;
 	fill_tick(e, p, &t);
-	start = ht_now_ns();
+	start = ht_cpu_ns();
 	err = ht_object_tick(e->policy, &t);
 	err = err ?: ht_object_rank(e->policy, e->ranges.nr);
-	e->ops_ns = ht_now_ns() - start;
+	e->ops_ns = ht_cpu_ns() - start;
 	if (err || e->policy->info.flags & HT_POLICY_OBSERVE) {
 		e->ops_err = err;
 		return 0;
 	}
 	ht_plan_make(&e->plan, &e->ranges, e->space, e->nr_space, &e->heat, p);
-	start = ht_now_ns();
+	start = ht_cpu_ns();
 	err = ht_object_admit(e->policy, e->plan.nr);
-	e->ops_ns += ht_now_ns() - start;
+	e->ops_ns += ht_cpu_ns() - start;
 	e->metrics.ops_ns += e->ops_ns;
 	if (err) {
 		e->ops_err = err;
@@ -382,14 +402,6 @@ static void learn_from_waste(struct ht_engine *e, uint64_t moved, uint64_t waste
 	}
 }
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 static void account(struct ht_engine *e)
 {
 	const struct ht_migrate_stats *ms = NULL;
@@ -426,14 +438,14 @@ static void account(struct ht_engine *e)
 		memcpy(m->outcome, ms->pages, sizeof(m->outcome));
 		m->migrate_ns = ms->ns;
 	}
-	m->loader_ns = cpu_ns() - e->cpu_base_ns;
+	m->loader_ns = ht_cpu_ns() - e->cpu_base_ns;
 	m->bpf_ns = e->bpf_ns_of_former + ht_object_run_ns(e->policy);
 	m->wall_ns = ht_now_ns() - e->started_ns;
 }
 
 static void stage(struct ht_stages *s)
 {
-	uint64_t now = cpu_ns();
+	uint64_t now = ht_cpu_ns();
 
 	s->ms[s->nr++] = (now - s->last) / 1e6;
 	s->last = now;
@@ -468,7 +480,7 @@ int ht_epoch_run(struct ht_engine *e)
 	const double *ms = e->stages.ms;
 	int err;
 
-	e->stages = (struct ht_stages){ .last = cpu_ns() };
+	e->stages = (struct ht_stages){ .last = ht_cpu_ns() };
 	e->epoch++;
 	e->heat.mem.ctl->heartbeat_ns = ht_now_ns();
 	err = ht_epoch_samples(e);

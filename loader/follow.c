@@ -5,6 +5,7 @@
  * whom to count.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,6 +222,12 @@ int ht_follow_epoch(struct ht_engine *e)
 
 		if (!s->error)
 			update_space(e, s);
+		/* Its address space is gone, but not the process: it execs just now. */
+		if (s->error == -ESRCH && !kill(s->tgid, 0)) {
+			execed(e, s->tgid);
+			i++;
+			continue;
+		}
 		if (s->error == -ESRCH) {
 			ht_targets_remove(&e->targets, s->tgid, &ev);
 			if (i < e->nr_space && e->space[i] == s)

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -12,10 +13,78 @@
 #include "metrics.h"
 #include "swap.h"
 
-#define SETS_MAX 64
+#define SETS_MAX HT_KNOBS_MAX
+#define SHARE_SAMPLES 100 /* per epoch; of fewer, a fast share says little */
 
+#define TRY_NS 50000000ULL /* a batch that takes this long tells how fast a policy is */
+
+static const char *open_problem(int err)
+{
+	if (err == -EPROTO)
+		return "was built for another ABI or headers than this loader's: rebuild it";
+	if (err == -ENOEXEC)
+		return "is no HyperTier policy";
+	if (err == -EINVAL)
+		return "is not a regular file";
+	return strerror(-err);
+}
+
+static const char *knob_problem(int err)
+{
+	if (err == -ENOENT)
+		return "no such knob";
+	if (err == -ERANGE)
+		return "the value is out of range";
+	return err == -EINVAL ? "not NAME=NUMBER" : strerror(-err);
+}
+
+static int set_knobs(struct ht_object *o, char *const *sets, size_t nr, char *error, size_t size)
+{
+	size_t i;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		err = ht_knobs_set(o->obj, sets[i]);
+		if (!err)
+			continue;
+		snprintf(error, size, "--set %s: %s (knobs of policy '%s': --help-policy)", sets[i],
+			 knob_problem(err), o->info.name);
+		return err;
+	}
+	return 0;
+}
+
+static int check_ban(const struct ht_engine *e, const char *name, char *error, size_t size)
+{
+	uint64_t wait = ht_ban_wait_s(&e->bans, name, ht_now_ns());
+
+	if (!wait)
+		return 0;
+	if (wait == UINT64_MAX)
+		snprintf(error, size, "policy '%s' was ejected %d times: it stays out", name,
+			 HT_WATCH_EJECTIONS);
+	else
+		snprintf(error, size, "policy '%s' was ejected: it may come back in %" PRIu64 " s",
+			 name, wait);
+	return -EAGAIN;
+}
+
+/* path NULL = the built-in policy, which is always welcome. */
 static int open_new(struct ht_object *o, const struct ht_engine *e, const char *path,
 		    char *const *sets, size_t nr_sets, char *error, size_t size)
+{
+	int err;
+
+	err = path ? ht_object_open(o, path) : ht_object_open_builtin(o);
+	if (err) {
+		snprintf(error, size, "%s: %s", path ?: "built-in policy", open_problem(err));
+		return err;
+	}
+	err = path ? check_ban(e, o->info.name, error, size) : 0;
+	return err ?: set_knobs(o, sets, nr_sets, error, size);
+}
+
+static int load_new(struct ht_object *o, const struct ht_engine *e, char *error, size_t size)
 {
 	struct ht_object_opts opts = {
 		.source = ht_source_id(e->source),
@@ -24,66 +93,106 @@ static int open_new(struct ht_object *o, const struct ht_engine *e, const char *
 		.heat_of = e->policy,
 		.generation = e->policy->mem.ctl->generation + 1,
 	};
-	size_t i;
 	int err;
 
-	err = path ? ht_object_open(o, path) : ht_object_open_builtin(o);
-	if (err) {
-		snprintf(error, size, "%s is no policy for this loader", path ?: "built-in");
-		return err;
-	}
-	for (i = 0; i < nr_sets && !err; i++)
-		err = ht_knobs_set(o->obj, sets[i]);
-	if (err) {
-		snprintf(error, size, "policy '%s' has no such knob or value: %s", o->info.name,
-			 sets[i - 1]);
-		return err;
-	}
 	err = ht_object_load(o, &opts);
 	if (err)
-		snprintf(error, size, "policy '%s' was rejected by the kernel: %s", o->info.name,
-			 strerror(-err));
+		snprintf(error, size,
+			 "policy '%s' was rejected by the kernel: %s (the verifier's words are in "
+			 "the "
+			 "loader's log)",
+			 o->info.name, strerror(-err));
 	return err;
+}
+
+/*
+ * Nothing can stop a program that is too slow: it is shown a few ranges first, then twice as many,
+ * and refused as soon as all of them would take more than the watchdog allows.
+ */
+static int rank_some(struct ht_engine *e, struct ht_object *o, char *error, size_t size)
+{
+	double limit = e->cfg->epoch_ms * 1e6 * HT_WATCH_TIME_SHARE, all;
+	size_t nr, max = e->ranges.nr;
+	uint64_t start, ns = 0;
+	int err;
+
+	for (nr = max < 16 ? max : 16; nr; nr = nr == max ? 0 : nr * 2 < max ? nr * 2 : max) {
+		start = ht_cpu_ns();
+		err = ht_object_rank(o, nr);
+		ns = ht_cpu_ns() - start;
+		if (err) {
+			snprintf(error, size, "policy '%s' cannot rank: %s", o->info.name,
+				 strerror(-err));
+			return err;
+		}
+		all = (double)ns * max / nr;
+		if (ns < TRY_NS || all <= limit)
+			continue;
+		snprintf(error, size,
+			 "policy '%s' is too slow: %.0f ms to rank %zu ranges, %.0f ms are allowed",
+			 o->info.name, all / 1e6, max, limit / 1e6);
+		return -ETIME;
+	}
+	return 0;
 }
 
 /* The ops have to work on what there is now before they decide anything. */
 static int try_out(struct ht_engine *e, struct ht_object *o, char *error, size_t size)
 {
-	uint64_t *score;
+	uint64_t *score = calloc(e->ranges.nr + 1, sizeof(*score));
 	size_t i;
 	int err;
 
-	err = ht_engine_init_policy(e, o);
-	if (err) {
-		snprintf(error, size, "policy '%s' declined to start", o->info.name);
-		return err;
-	}
-	score = calloc(e->ranges.nr + 1, sizeof(*score));
-	if (!score)
+	if (!score) {
+		snprintf(error, size, "out of memory");
 		return -ENOMEM;
+	}
+	err = ht_engine_init_policy(e, o);
+	if (err)
+		snprintf(error, size, "policy '%s' declined to start: its init %s", o->info.name,
+			 err == -ECANCELED ? "returned non-zero" : strerror(-err));
+	/* The ranges are shared: put back what the other policy ranked. */
 	for (i = 0; i < e->ranges.nr; i++)
 		score[i] = e->ranges.range[i].score;
-	err = ht_object_rank(o, e->ranges.nr);
-	/* The ranges are shared: put back what the other policy ranked. */
+	err = err ?: rank_some(e, o, error, size);
 	for (i = 0; i < e->ranges.nr; i++)
 		e->ranges.range[i].score = score[i];
 	free(score);
-	if (err)
-		snprintf(error, size, "policy '%s' cannot rank: %s", o->info.name, strerror(-err));
 	return err;
+}
+
+/* A source that is opened anew counts from 0; what the former one had is kept. */
+static int switch_source(struct ht_engine *e, struct ht_object *o, char *error, size_t size)
+{
+	struct ht_source *former = e->source;
+	struct ht_source_stats st = {};
+	uint32_t *gen = &o->mem.ctl->generation;
+	int err;
+
+	ht_source_stats(e->source, &st);
+	err = ht_source_switch(&e->source, &e->source_opts, &o->src, e->journal, gen, *gen + 1);
+	if (err) {
+		snprintf(error, size, "the source cannot be handed over: %s", strerror(-err));
+		return err;
+	}
+	if (e->source != former) {
+		e->source_former.due += st.due;
+		e->source_former.lost += st.lost;
+	}
+	return 0;
 }
 
 static void take_over(struct ht_engine *e, struct ht_object *o, const struct ht_exit *why)
 {
 	struct ht_object *old = e->policy;
-	struct ht_ctl *c = o->mem.ctl;
+	bool known = e->sample_rate >= SHARE_SAMPLES;
 
 	e->policy = o;
 	e->heat.mem = o->mem;
 	e->ranges.range = o->ranges;
 	e->plan.move = o->moves;
 	e->bpf_ns_of_former += ht_object_run_ns(old);
-	c->last_exit = *why;
+	o->mem.ctl->last_exit = *why;
 	if (ht_object_exit_policy(old, why))
 		pr_warn("policy '%s': exit failed", old->info.name);
 	pr_info("policy '%s' took over from '%s' (%s)", o->info.name, old->info.name, why->reason);
@@ -93,44 +202,32 @@ static void take_over(struct ht_engine *e, struct ht_object *o, const struct ht_
 	e->metrics.swaps++;
 	e->moved_at_swap = e->metrics.promoted + e->metrics.demoted;
 	e->wasted_at_swap = e->metrics.wasted;
+	/* What the old one did is not the new one's fault. */
+	e->ops_err = 0;
+	e->ops_ns = 0;
+	ht_watch_start(&e->watch, why->kind == HT_EXIT_SWAP && known ? e->metrics.fast_share : -1);
 }
 
 int ht_swap(struct ht_engine *e, const char *path, char *const *sets, size_t nr_sets,
 	    const struct ht_exit *why, char *error, size_t size)
 {
 	struct ht_object *o = calloc(1, sizeof(*o));
-	uint64_t wait;
 	int err;
 
-	if (!o)
+	if (!o) {
+		snprintf(error, size, "out of memory");
 		return -ENOMEM;
+	}
 	err = open_new(o, e, path, sets, nr_sets, error, size);
-	wait = err || !path ? 0 : ht_ban_wait_s(&e->bans, o->info.name, ht_now_ns());
-	if (wait) {
-		if (wait == UINT64_MAX)
-			snprintf(error, size, "policy '%s' was ejected too often: it stays out",
-				 o->info.name);
-		else
-			snprintf(error, size,
-				 "policy '%s' was ejected: it may come back in %" PRIu64 " s",
-				 o->info.name, wait);
-		err = -EAGAIN;
-	}
+	err = err ?: load_new(o, e, error, size);
 	err = err ?: try_out(e, o, error, size);
-	if (!err) {
-		err = ht_source_switch(&e->source, &e->source_opts, &o->src, e->journal,
-				       &o->mem.ctl->generation, e->policy->mem.ctl->generation + 1);
-		if (err)
-			snprintf(error, size, "the source cannot be handed over: %s",
-				 strerror(-err));
-	}
+	err = err ?: switch_source(e, o, error, size);
 	if (err) {
 		ht_object_close(o);
 		free(o);
 		return err;
 	}
 	take_over(e, o, why);
-	ht_watch_start(&e->watch, why->kind == HT_EXIT_SWAP ? e->metrics.fast_share : -1);
 	e->builtin = !path;
 	return 0;
 }
@@ -149,30 +246,33 @@ static void dump_epoch(const struct ht_engine *e)
 	}
 }
 
-static int eject(struct ht_engine *e, struct ht_exit *why)
+/* Nobody decides any more; samples are counted by the last policy's programs. */
+static void stop_tiering(struct ht_engine *e, const struct ht_exit *why)
+{
+	e->policy->mem.ctl->last_exit = *why;
+	e->observe = true;
+	pr_warn("tiering stops; samples are still counted");
+}
+
+static void eject(struct ht_engine *e, const struct ht_exit *why)
 {
 	char error[256] = "";
-	int err;
 
 	pr_warn("policy '%s' is ejected: %s", e->policy->info.name, why->reason);
 	dump_epoch(e);
 	ht_ban(&e->bans, e->policy->info.name, ht_now_ns());
 	e->metrics.ejections++;
 	if (e->builtin || e->cfg->on_eject == HT_EJECT_STOP) {
-		e->policy->mem.ctl->last_exit = *why;
-		e->observe = true;
-		pr_warn("tiering stops; samples are still counted");
-		return 0;
+		stop_tiering(e, why);
+		return;
 	}
-	err = ht_swap(e, NULL, NULL, 0, why, error, sizeof(error));
-	if (!err)
-		return 0;
-	pr_err("the built-in policy cannot take over: %s; tiering stops", error);
-	e->observe = true;
-	return 0;
+	if (!ht_swap(e, NULL, NULL, 0, why, error, sizeof(error)))
+		return;
+	pr_err("the built-in policy cannot take over: %s", error);
+	stop_tiering(e, why);
 }
 
-int ht_swap_watch(struct ht_engine *e)
+void ht_swap_watch(struct ht_engine *e)
 {
 	const struct ht_metrics *m = &e->metrics;
 	struct ht_watch_sample s = {
@@ -181,23 +281,22 @@ int ht_swap_watch(struct ht_engine *e)
 		.moved = m->promoted + m->demoted - e->moved_at_swap,
 		.wasted = m->wasted - e->wasted_at_swap,
 		.fast_share = m->fast_share,
-		.share_known = e->sample_rate >= 100,
+		.share_known = e->sample_rate >= SHARE_SAMPLES,
 	};
 	struct ht_exit why = {};
 
 	if (e->observe)
-		return 0;
+		return;
 	if (e->ops_err) {
 		why.kind = HT_EXIT_ERROR;
 		why.code = e->ops_err;
 		snprintf(why.reason, sizeof(why.reason), "its ops failed: %s",
 			 strerror(-e->ops_err));
 		e->ops_err = 0;
-		return eject(e, &why);
+		eject(e, &why);
+	} else if (!e->builtin && ht_watch_epoch(&e->watch, &s, &why) != HT_EXIT_NONE) {
+		eject(e, &why);
 	}
-	if (e->builtin || ht_watch_epoch(&e->watch, &s, &why) == HT_EXIT_NONE)
-		return 0;
-	return eject(e, &why);
 }
 
 static struct json_object *answer(const char *error)
@@ -219,26 +318,45 @@ static const char *text(struct json_object *o, const char *key)
 	return json_object_get_string(v);
 }
 
+/* Strings of the request's "set", which may be missing. -EINVAL if it is anything else. */
+static int read_sets(struct json_object *request, char **sets, size_t *nr)
+{
+	struct json_object *list, *s;
+	size_t i, len;
+
+	*nr = 0;
+	if (!json_object_object_get_ex(request, "set", &list))
+		return 0;
+	if (!json_object_is_type(list, json_type_array))
+		return -EINVAL;
+	len = json_object_array_length(list);
+	if (len > SETS_MAX)
+		return -EINVAL;
+	for (i = 0; i < len; i++) {
+		s = json_object_array_get_idx(list, i);
+		if (!json_object_is_type(s, json_type_string))
+			return -EINVAL;
+		sets[(*nr)++] = (char *)json_object_get_string(s);
+	}
+	return 0;
+}
+
 static struct json_object *on_swap(struct ht_engine *e, struct json_object *request)
 {
 	struct ht_exit why = { .kind = HT_EXIT_SWAP, .reason = "swapped" };
 	const char *path = text(request, "policy");
-	char error[256] = "failed", *sets[SETS_MAX];
-	struct json_object *list, *s, *ok;
-	size_t nr = 0, i;
+	char error[512] = "failed", *sets[SETS_MAX];
+	struct json_object *ok;
+	size_t nr;
 
 	if (!path || *path != '/')
 		return answer("swap needs the absolute path of a policy");
-	if (json_object_object_get_ex(request, "set", &list) &&
-	    json_object_is_type(list, json_type_array)) {
-		for (i = 0; i < json_object_array_length(list) && nr < SETS_MAX; i++) {
-			s = json_object_array_get_idx(list, i);
-			if (json_object_is_type(s, json_type_string))
-				sets[nr++] = (char *)json_object_get_string(s);
-		}
-	}
-	if (ht_swap(e, path, sets, nr, &why, error, sizeof(error)))
+	if (read_sets(request, sets, &nr))
+		return answer("set must be an array of at most 64 strings");
+	if (ht_swap(e, path, sets, nr, &why, error, sizeof(error))) {
+		pr_warn("not swapped, policy '%s' stays: %s", e->policy->info.name, error);
 		return answer(error);
+	}
 	e->observe = false;
 	ok = answer(NULL);
 	json_object_object_add(ok, "policy", json_object_new_string(e->policy->info.name));
@@ -262,7 +380,9 @@ struct json_object *ht_swap_control(void *engine, struct json_object *request)
 	}
 	if (op && !strcmp(op, "unload")) {
 		e->unload = true;
-		return answer(NULL);
+		o = answer(NULL);
+		json_object_object_add(o, "pid", json_object_new_int(getpid()));
+		return o;
 	}
 	return answer("unknown request: swap, status or unload");
 }

@@ -17,8 +17,8 @@
  */
 int ht_swap(struct ht_engine *e, const char *path, char *const *sets, size_t nr_sets,
 	    const struct ht_exit *why, char *error, size_t error_size);
-/* After an epoch: ejects the policy if the watchdog says so. 0, or an error that ends the loop. */
-int ht_swap_watch(struct ht_engine *e);
+/* After an epoch: ejects the policy if the watchdog says so. */
+void ht_swap_watch(struct ht_engine *e);
 /* The answer to a request at the control socket. */
 struct json_object *ht_swap_control(void *engine, struct json_object *request);
 

@@ -16,6 +16,21 @@ static enum ht_exit_kind out(struct ht_exit *e, enum ht_exit_kind kind)
 	return kind;
 }
 
+static bool thrashes(struct ht_watch *w, const struct ht_watch_sample *s)
+{
+	if (s->moved >= w->seen_moved && s->wasted >= w->seen_wasted) {
+		w->moved += s->moved - w->seen_moved;
+		w->wasted += s->wasted - w->seen_wasted;
+	}
+	w->seen_moved = s->moved;
+	w->seen_wasted = s->wasted;
+	if (w->moved >= HT_WATCH_WASTE_HISTORY) {
+		w->moved /= 2;
+		w->wasted /= 2;
+	}
+	return w->moved >= HT_WATCH_WASTE_PAGES && w->wasted > w->moved * HT_WATCH_WASTE;
+}
+
 enum ht_exit_kind ht_watch_epoch(struct ht_watch *w, const struct ht_watch_sample *s,
 				 struct ht_exit *e)
 {
@@ -28,9 +43,9 @@ enum ht_exit_kind ht_watch_epoch(struct ht_watch *w, const struct ht_watch_sampl
 			 s->epoch_ns / 1e6);
 		return out(e, HT_EXIT_STALL);
 	}
-	if (s->moved >= HT_WATCH_WASTE_PAGES && s->wasted > s->moved * HT_WATCH_WASTE) {
-		snprintf(e->reason, sizeof(e->reason), "thrashing: %.0f %% of %llu pages came back",
-			 100.0 * s->wasted / s->moved, (unsigned long long)s->moved);
+	if (thrashes(w, s)) {
+		snprintf(e->reason, sizeof(e->reason), "thrashing: %.0f %% of %.0f pages came back",
+			 100.0 * w->wasted / w->moved, w->moved);
 		return out(e, HT_EXIT_THRASH);
 	}
 	if (w->predecessor <= 0 || w->epochs <= HT_WATCH_GRACE || !s->share_known)
@@ -53,13 +68,28 @@ static struct ht_ban *find(const struct ht_ban_list *l, const char *name)
 	return NULL;
 }
 
+/* A place that is free, or the one that would be free first; for good is last. */
+static struct ht_ban *make_room(struct ht_ban_list *l)
+{
+	struct ht_ban *first = &l->ban[0];
+	unsigned int i;
+
+	for (i = 0; i < HT_WATCH_NAMES; i++) {
+		if (!l->ban[i].ejections)
+			return &l->ban[i];
+		if (l->ban[i].until_ns < first->until_ns)
+			first = &l->ban[i];
+	}
+	memset(first, 0, sizeof(*first));
+	return first;
+}
+
 void ht_ban(struct ht_ban_list *l, const char *name, uint64_t now_ns)
 {
 	struct ht_ban *b = find(l, name);
 
 	if (!b) {
-		b = &l->ban[l->next++ % HT_WATCH_NAMES];
-		memset(b, 0, sizeof(*b));
+		b = make_room(l);
 		snprintf(b->name, sizeof(b->name), "%s", name);
 	}
 	b->until_ns = now_ns + ((uint64_t)HT_WATCH_BACKOFF_S * 1000000000ULL << b->ejections);

@@ -16,9 +16,13 @@
 /* Ops of one epoch may take this share of it, for at most so many epochs in a row. */
 #define HT_WATCH_TIME_SHARE 0.2
 #define HT_WATCH_SLOW_EPOCHS 3
-/* Share of moved pages that came back soon, over at least so many pages moved. */
+/*
+ * Share of moved pages that came back soon, over at least so many pages moved; history counts half
+ * from the second number on, so that a policy that was good for long can still be caught.
+ */
 #define HT_WATCH_WASTE 0.6
 #define HT_WATCH_WASTE_PAGES 8192
+#define HT_WATCH_WASTE_HISTORY 65536
 /* Fast share below this part of the predecessor's, for so many epochs, after a grace time. */
 #define HT_WATCH_SHARE 0.7
 #define HT_WATCH_SHARE_EPOCHS 10
@@ -28,7 +32,7 @@
 #define HT_WATCH_EJECTIONS 3
 
 struct ht_watch_sample { /* one epoch */
-	uint64_t ops_ns; /* time in the policy's ops */
+	uint64_t ops_ns; /* CPU time in the policy's ops */
 	uint64_t epoch_ns;
 	uint64_t moved, wasted; /* pages, since the policy took over */
 	double fast_share;
@@ -36,9 +40,11 @@ struct ht_watch_sample { /* one epoch */
 };
 
 struct ht_watch {
-	unsigned int epochs;	/* since the policy took over */
-	unsigned int slow, low; /* epochs in a row */
-	double predecessor;	/* its fast share, < 0 = none */
+	unsigned int epochs;		  /* since the policy took over */
+	unsigned int slow, low;		  /* epochs in a row */
+	double predecessor;		  /* its fast share, < 0 = none */
+	uint64_t seen_moved, seen_wasted; /* of the last sample */
+	double moved, wasted;		  /* pages, aged */
 };
 
 void ht_watch_start(struct ht_watch *w, double predecessor_share);
@@ -54,7 +60,6 @@ struct ht_ban_list {
 		unsigned int ejections;
 		uint64_t until_ns; /* CLOCK_MONOTONIC */
 	} ban[HT_WATCH_NAMES];
-	unsigned int next;
 };
 
 void ht_ban(struct ht_ban_list *l, const char *name, uint64_t now_ns);

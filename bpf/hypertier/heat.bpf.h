@@ -93,6 +93,7 @@ static __always_inline __u32 ht_pop(void *ring, __u32 *head, const __u32 *tail, 
 	struct ht_id_line *line;
 	__u32 i, h, nr, id;
 
+#pragma clang loop unroll(disable)
 	for (i = 0; i < HT_POP_TRIES; i++) {
 		h = HT_READ_ONCE(*head);
 		if (h == HT_READ_ONCE(*tail))

@@ -7,8 +7,6 @@
 #ifndef HYPERTIER_MATH_BPF_H
 #define HYPERTIER_MATH_BPF_H
 
-#include <vmlinux.h>
-
 /* Greatest n with 2^n <= v; 0 for v = 0. */
 __noinline __u32 ht_log2(__u64 v)
 {
@@ -23,19 +21,28 @@ __noinline __u32 ht_log2(__u64 v)
 	return n;
 }
 
-/* a * b / c without overflow on the way, to 31 bits at least; ends at 2^64 - 1; 0 for c = 0. */
+/* Bits that v can give away of those that are too many: 32 stay. */
+static __always_inline __u32 ht_spare_bits(__u64 v, __u32 wanted)
+{
+	__u32 n = ht_log2(v), spare = n > 31 ? n - 31 : 0;
+
+	return spare < wanted ? spare : wanted;
+}
+
+/* a * b / c, exact while a * b < 2^63, else to 28 bits; ends at 2^64 - 1; 0 for c = 0. */
 __noinline __u64 ht_mul_div(__u64 a, __u64 b, __u64 c)
 {
-	__u32 bits = ht_log2(a) + ht_log2(b) + 2, over, over_a;
+	__u32 bits = ht_log2(a) + ht_log2(b) + 2, over, of_a, of_c;
 	__u64 q;
 
 	if (!c)
 		return 0;
 	over = bits > 64 ? bits - 64 : 0;
-	/* From each in turn, so that neither loses more than half of what has to go. */
-	over_a = a > b ? (over + 1) / 2 : over / 2;
-	q = (a >> over_a) * (b >> (over - over_a)) / c;
-	return q > ~0ULL >> over ? ~0ULL : q << over;
+	of_a = ht_spare_bits(a, over);
+	of_c = ht_spare_bits(c, over);
+	q = (a >> of_a) * (b >> (over - of_a)) / (c >> of_c);
+	over -= of_c;
+	return over > 63 || q > ~0ULL >> over ? ~0ULL : q << over;
 }
 
 /* Samples per 4 KiB page, times 2^16: the unit of ht_range.density. */

@@ -55,6 +55,8 @@ static void benefit_tick(const struct ht_tick *t)
 {
 	__u64 share = ht_mul_div(t->fast_heat, 65536, t->total_heat);
 
+	if (share > 65536)
+		share = 65536;
 	epoch = t->epoch;
 	samples = t->samples;
 	total_heat = t->total_heat;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * emushare FILE RUN FROM TO: of the accesses of one run of a workload in the emulator's report, those
- * between two fractions of its length that the fast node (0) served, in percent. The emulator sees
- * each access, so these are counts, not samples.
+ * emushare FILE RUN FROM TO: of the accesses of one run of a workload in the emulator's report,
+ * those between two fractions of its length that the fast node (0) served, in percent. The emulator
+ * sees each access, so these are counts, not samples.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -41,7 +41,7 @@ maps_have_types()
 		[ -z "$missing" ] || head -n 5 "$tmp/dump" | sed 's/^/# /'
 	done
 	bpftool -j map dump pinned /sys/fs/bpf/hypertier/targets >"$tmp/dump"
-	contains "the map of targets has the workload" "$tmp/dump" "\"tgid\": *$gups[,}]"
+	contains "the map of targets has the workload" "$tmp/dump" "\"tgid\": *${gups}[,}]"
 	tiles >"$tmp/tiles"
 	holds "the heat map has tiles, with heat" "$(cut -d' ' -f1 "$tmp/tiles") > 20 &&
 		$(cut -d' ' -f2 "$tmp/tiles") > 100"
@@ -67,7 +67,7 @@ run()
 	regime=${1%-*} layout=${1#*-}
 	policy=$range
 	[ "$regime" != none ] || policy=$none
-	args= gups_args=
+	args='' gups_args=''
 	[ "$regime" != dry ] || args=--dry-run
 	# Single pages: in huge ones the hot set would be everywhere. They need more samples, and emulated
 	# memory is so slow that there are some for a smaller period.

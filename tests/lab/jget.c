@@ -119,7 +119,8 @@ static double sum(struct json_object *o)
 		for (size_t i = 0; i < json_object_array_length(o); i++)
 			s += sum(json_object_array_get_idx(o, i));
 	} else if (json_object_is_type(o, json_type_object)) {
-		json_object_object_foreach(o, k, v) {
+		json_object_object_foreach(o, k, v)
+		{
 			(void)k;
 			s += sum(v);
 		}
@@ -141,9 +142,9 @@ static int print(struct json_object *o, char *path)
 	if (how == '+')
 		printf("%.15g\n", sum(o));
 	else if (how == '#')
-		printf("%zu\n", json_object_is_type(o, json_type_array) ?
-					json_object_array_length(o) :
-					(size_t)json_object_object_length(o));
+		printf("%zu\n", json_object_is_type(o, json_type_array)
+					? json_object_array_length(o)
+					: (size_t)json_object_object_length(o));
 	else
 		puts(json_object_get_string(o));
 	return 0;

@@ -86,8 +86,6 @@ boot()
 	name=$1 script=$2
 	shift 2
 	out=build/results/lab/$name
-	rm -rf "$out"
-	mkdir -p "$out"
 	from=$(date +%s)
 	# shellcheck disable=SC2086
 	set -- -o "$out" -t "${limit:-200}" ${sizes:--s node0_size=192M -s node1_size=512M} -f tests/lab/lib.sh \
@@ -95,11 +93,30 @@ boot()
 	for k in build/tests/lab/*; do
 		[ -f "$k" ] && [ -x "$k" ] && set -- -f "$k" "$@"
 	done
-	tools/lab/lab run "$@" -- "${guest_env:-} sh tests/lab/$script" 2>&1 | tee "$out/log" |
-		sed -u -e "s/^ok - /ok - $name: /" -e "s/^not ok - /not ok - $name: /"
+	run_guest "$@"
+	# The emulator's clock is this machine's TSC, which runs on while the machine itself is paused.
+	if ! clock_is_right; then
+		echo "# $name: the guest's clock jumped; once more"
+		run_guest "$@"
+	fi
+	sed -e "s/^ok - /ok - $name: /" -e "s/^not ok - /not ok - $name: /" "$out/log"
 	failed=$((failed + $(grep -c '^not ok' "$out/log")))
 	echo "# $name: $(($(date +%s) - from)) s"
 	grep -q '^# complete$' "$out/log" || not_ok "$name: the guest's script ran to its end"
+}
+
+run_guest()
+{
+	rm -rf "$out"
+	mkdir -p "$out"
+	tools/lab/lab run "$@" -- "${guest_env:-} sh tests/lab/$script" >"$out/log" 2>&1
+}
+
+# To within 20 s, or it was not told.
+clock_is_right()
+{
+	clock=$(sed -n 's/^# clock //p' "$out/log")
+	[ -z "$clock" ] || true_that "$clock - $(date +%s) < 20 && $(date +%s) - $clock < 20"
 }
 
 # ---- in the guest ----------------------------------------------------------------------------
@@ -110,6 +127,9 @@ begin()
 	export PATH=/ht/build/tests/lab:$PATH
 	# The kernel's own balancing would move pages that only the loader should.
 	echo 0 >/proc/sys/kernel/numa_balancing
+	# Where slow memory is for movable pages alone, a workload must leave the kernel some of the fast:
+	# between the marks at which the one looks elsewhere and the other gives up.
+	echo 1000 >/proc/sys/vm/watermark_scale_factor
 	range=build/policies/range.bpf.o none=build/policies/none.bpf.o
 	tmp=/tmp/t
 	mkdir -p $tmp /out
@@ -117,6 +137,7 @@ begin()
 
 finish()
 {
+	echo "# clock $(date +%s)"
 	echo "# complete"
 	exit $((failed > 0))
 }

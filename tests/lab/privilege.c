@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * privilege [--drop CAP]... [--uid UID] [--old] -- COMMAND [ARG...]: runs a command with less: without
- * a capability (by number), as another user, or on what says it is Linux 2.6.
+ * privilege [--drop CAP]... [--uid UID] [--old] -- COMMAND [ARG...]: runs a command with less:
+ * without a capability (by number), as another user, or on what says it is Linux 2.6.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -14,10 +14,9 @@
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "drop", 1, NULL, 'd' },
-						 { "uid", 1, NULL, 'u' },
-						 { "old", 0, NULL, 'o' },
-						 { 0 } };
+	static const struct option options[] = {
+		{ "drop", 1, NULL, 'd' }, { "uid", 1, NULL, 'u' }, { "old", 0, NULL, 'o' }, { 0 }
+	};
 	int o, err = 0;
 
 	while (!err && (o = getopt_long(argc, argv, "+", options, NULL)) != -1) {

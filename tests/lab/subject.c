@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
  * A process to be tiered, for tests that need to know each of its pages. It maps regions, places
- * them, updates the hot ones at random for as long as it lives, and obeys a line at a time on stdin;
- * each answer is a line of JSON on stdout.
+ * them, updates the hot ones at random for as long as it lives, and obeys a line at a time on
+ *stdin; each answer is a line of JSON on stdout.
  *
  * subject NAME=KIND:MIB:NODE[:cold] ...
  *	plain	4 KiB pages		thp	huge pages
@@ -200,8 +200,8 @@ static void map_region(struct subject *s, const char *arg)
 	unsigned int mib, node;
 	int flags = MAP_PRIVATE | MAP_NORESERVE;
 
-	if (s->nr == MAX_REGIONS || sscanf(arg, "%31[^=]=%15[^:]:%u:%u:%7s", r->name, kind, &mib,
-					   &node, cold) < 4) {
+	if (s->nr == MAX_REGIONS ||
+	    sscanf(arg, "%31[^=]=%15[^:]:%u:%u:%7s", r->name, kind, &mib, &node, cold) < 4) {
 		fprintf(stderr, "subject: not a region: %s\n", arg);
 		exit(2);
 	}
@@ -293,8 +293,8 @@ static void report(struct subject *s)
 		ok = intact(r);
 		all = all && ok;
 		count_nodes(r, count);
-		printf(",\"%s\":{\"kind\":\"%s\",\"start\":\"%lx\",\"end\":\"%lx\",\"pages\":%" PRIu64
-		       ",\"updates\":%" PRIu64 ",\"intact\":%s,\"huge_kb\":%" PRIu64
+		printf(",\"%s\":{\"kind\":\"%s\",\"start\":\"%lx\",\"end\":\"%lx\",\"pages\":"
+		       "%" PRIu64 ",\"updates\":%" PRIu64 ",\"intact\":%s,\"huge_kb\":%" PRIu64
 		       ",\"locked_kb\":%" PRIu64 ",\"node\":[",
 		       r->name, kind_name[r->kind], (long)r->p, (long)(r->p + r->len),
 		       r->len / HUGE * (r->mapped / PAGE), r->updates, ok ? "true" : "false",

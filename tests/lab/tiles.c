@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * tiles [-d DIR] [TGID [START END]]: what the pinned heat map holds of a process (of all: 0) between
- * two addresses: "TILES HEAT", and for all processes the number of free tiles as well. Exit status 3
- * if the control block does not fit the map.
+ * tiles [-d DIR] [TGID [START END]]: what the pinned heat map holds of a process (of all: 0)
+ * between two addresses: "TILES HEAT", and for all processes the number of free tiles as well. Exit
+ * status 3 if the control block does not fit the map.
  */
 #include <errno.h>
 #include <inttypes.h>

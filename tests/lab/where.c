@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * where PID contig|scatter SIZE HOT: asks the kernel, by move_pages(2), on which nodes the hot set of
- * a running gups lies (sizes in MiB, no shift of the hot set): "PAGES NODE0 NODE1 ...". It computes
- * the hot set anew, from the workload's documented layout, and checks against the table's content
- * that it found the table.
+ * where PID contig|scatter SIZE HOT: asks the kernel, by move_pages(2), on which nodes the hot set
+ * of a running gups lies (sizes in MiB, no shift of the hot set): "PAGES NODE0 NODE1 ...". It
+ * computes the hot set anew, from the workload's documented layout, and checks against the table's
+ * content that it found the table.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,8 +87,8 @@ int main(int argc, char **argv)
 	addr = calloc(hot, sizeof(*addr));
 	status = calloc(hot, sizeof(*status));
 	for (uint64_t k = 0; addr && k < hot; k++) {
-		uint64_t p = scatter ? k * step % pages :
-				       k + (uint64_t)((pages - hot + 1) * fmod(0.9, 1));
+		uint64_t p = scatter ? k * step % pages
+				     : k + (uint64_t)((pages - hot + 1) * fmod(0.9, 1));
 
 		addr[k] = (void *)(base + p * PAGE);
 	}

@@ -52,21 +52,37 @@ largest()
 	done | sort -rn | head -n 1 | cut -d' ' -f2,3
 }
 
-# A page in the middle of the largest mapping becomes zeros, as if it had been lost in a move.
+# Number of a page well inside the mapping that has data in it; empty if there is none.
+data_page()
+{
+	local a=$2 b=$3 i page
+
+	for ((i = 7; i < 64; i++)); do
+		page=$(((a + (b - a) / 64 * (i * 37 % 64)) / 4096))
+		(($(dd if="/proc/$1/mem" bs=4096 count=1 skip=$page status=none | tr -d '\0' | wc -c) > 64)) &&
+			echo $page && return
+	done
+}
+
+# While the workload waits to start, a page becomes zeros, as if it had been lost in a move.
 damaged()
 {
 	local pid a b i
 
+	: >"$tmp/log" # not to be taken for that of the last one
 	# shellcheck disable=SC2046,SC2086
-	"$bin/$1" $(args "$1") ${2:-} --wait 0.5 >"$tmp/log" 2>&1 &
+	"$bin/$1" $(args "$1") ${2:-} --wait 20 >"$tmp/log" 2>&1 &
 	pid=$!
-	for ((i = 0; i < 400; i++)); do
+	for ((i = 0; i < 3000; i++)); do
 		grep -q ': ready' "$tmp/log" && break
 		sleep 0.01
 	done
+	kill -STOP $pid
 	read -r a b < <(largest $pid)
-	dd if=/dev/zero of="/proc/$pid/mem" bs=4096 count=1 seek=$(((a + b) / 2 / 4096)) \
+	dd if=/dev/zero of="/proc/$pid/mem" bs=4096 count=1 seek="$(data_page $pid "$a" "$b")" \
 		conv=notrunc status=none
+	kill -USR1 $pid
+	kill -CONT $pid
 	wait $pid
 	check "$1 ${2:-}: a lost page is noticed" 3 $?
 }

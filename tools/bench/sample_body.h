@@ -16,8 +16,8 @@
 #define BODY_WARM (BODY_SLICE / 8) /* untimed ones before */
 #define BODY_SET (BODY_SLICE + BODY_WARM)
 #define BODY_ADDRS (2 * BODY_SET)
-#define BODY_WARM_ROUNDS 3
-#define BODY_ROUNDS 12
+#define BODY_WARM_ROUNDS 2
+#define BODY_ROUNDS 9
 #define BODY_TICK_PER_PAGE 4 /* samples per page and aging tick, as in the loader */
 #define BODY_CHUNK 65536     /* samples between two drains of the ring */
 #define BODY_BASE 0x7e0000000000ULL

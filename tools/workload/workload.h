@@ -14,7 +14,9 @@
 
 #include <argp.h>
 #include <inttypes.h>
+#include <math.h>
 #include <numaif.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <time.h>
 
@@ -125,7 +127,8 @@ static const struct argp_option wl_options[] = {
 	{ "threads", 't', "N", 0, "worker threads (1)", 0 },
 	{ "seconds", 'S', "S", 0, "run for this long instead of a number of operations", 0 },
 	{ "thp", WL_OPT_THP, "on|off|default", 0, "huge pages by madvise(2)", 0 },
-	{ "wait", WL_OPT_WAIT, "S", 0, "sleep between setting up and starting", 0 },
+	{ "wait", WL_OPT_WAIT, "S", 0, "sleep between setting up and starting; SIGUSR1 ends it",
+	  0 },
 	{ "live", WL_OPT_LIVE, "S", OPTION_ARG_OPTIONAL, "a progress line every S (1) seconds", 0 },
 	{ "json", WL_OPT_JSON, "FILE", 0, "append the result as one line of JSON; - is stdout", 0 },
 	{ "latency", WL_OPT_LATENCY, NULL, 0, "measure the latency of every 16th operation", 0 },
@@ -313,9 +316,14 @@ static inline void wl_placement(struct wl *w, const char *what, double share)
 	wl_extra(w, "\"placement_%s\":%.4f,", what, share);
 }
 
+static inline void wl_wake(int sig)
+{
+}
+
 /* The last thing before the measured part. */
 static inline void wl_start(struct wl *w)
 {
+	struct timespec wait = { .tv_sec = w->wait, .tv_nsec = fmod(w->wait, 1) * 1e9 };
 	int err = w->ring.hdr ? memmap_send(w->ring.hdr) : 0;
 
 	if (err) {
@@ -323,9 +331,11 @@ static inline void wl_start(struct wl *w)
 			strerror(-err));
 		exit(1);
 	}
+	if (w->wait > 0)
+		signal(SIGUSR1, wl_wake);
 	printf("%s: ready, pid %d\n", w->name, getpid());
 	if (w->wait > 0)
-		usleep(w->wait * 1e6);
+		nanosleep(&wait, NULL);
 	w->t0 = w->t_phase = w->t_live = wl_now();
 	ht_marker(HT_MARK_START, getpid(), w->threads);
 	ring_read(&w->ring, &w->before);
