@@ -43,6 +43,7 @@ struct ctx {
 	uint64_t room;			  /* pages free above the reserve */
 	uint64_t surplus;	/* pages that victims free beyond what they were taken for */
 	double surplus_density; /* at most, of these victims */
+	size_t last_victim; /* item that the surplus came from */
 	uint64_t below;		/* free pages of the next tier */
 };
 
@@ -315,6 +316,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	if (v.nr) {
 		c->surplus += v.pages - need;
 		c->surplus_density = density;
+		c->last_victim = me - 1;
 		*cold = v.after;
 	}
 	return PROMOTED;
@@ -371,6 +373,21 @@ static void cut(struct ctx *c)
 	}
 	c->hot_end = i;
 	c->take = i < c->rs->nr ? left : 0;
+}
+
+/* Room that no promotion took: the last victims need not all go. */
+static void trim_surplus(struct ctx *c)
+{
+	struct ht_plan_item *it = &c->p->item[c->last_victim];
+	uint64_t keep;
+
+	if (!c->surplus || c->rs->range[it->range].flags & HT_RANGE_THP)
+		return;
+	keep = min_u64(c->surplus, it->pages - 1);
+	it->pages -= keep;
+	c->p->move[c->last_victim].pages -= keep;
+	c->p->demote -= keep;
+	c->surplus = 0;
 }
 
 static void fill_tier(struct ctx *c)
@@ -479,6 +496,7 @@ void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space
 		if (c.tier == 0)
 			count_misplaced(&c);
 		fill_tier(&c);
+		trim_surplus(&c);
 		c.hot_first = c.hot_end;
 	}
 }
