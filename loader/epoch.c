@@ -380,6 +380,10 @@ static void act(struct ht_engine *e)
 		.dry_run = e->cfg->dry_run || e->nr_tiers < 2,
 	};
 
+	unsigned int t;
+
+	for (t = 0; t < e->nr_tiers; t++)
+		env.room[t] = (int64_t)e->free_pages[t] - (int64_t)e->reserve_pages[t];
 	ht_mover_run(&e->mover, &e->plan, &env);
 	e->budget -= moves(&e->mover.stats) - before;
 }

@@ -73,6 +73,10 @@ static uint64_t now_ns(void)
 static void add_op(struct ht_mover *m, const struct ht_plan_item *it, unsigned int page, bool huge)
 {
 	int dir = it->to > it->from ? DOWN : UP;
+	int64_t pages = huge ? HT_TILE_PAGES : 1;
+
+	m->room[it->from] += pages;
+	m->room[it->to] -= pages;
 
 	m->op[dir][m->nr[dir]++] = (struct ht_mover_op){ .space = it->space,
 							 .spot = it->spot,
@@ -90,6 +94,7 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 	struct ht_spot *sp = &s->spot[it->spot];
 	uint64_t mask[HT_TILE_PAGES / 64];
 	unsigned int p, nr = 0, held = 0;
+	int64_t limit = HT_TILE_PAGES;
 	int err = 0;
 
 	if (s->error)
@@ -100,15 +105,21 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 		s->error = err;
 		return;
 	}
+	/*
+	 * A promotion's demotions come first. Where the ledger held some of them back, or they were
+	 * not there any more, as much less goes up.
+	 */
+	if (it->to < it->from)
+		limit = m->room[it->to];
 	if (sp->flags & HT_SPOT_THP) {
 		if (sp->in_tier[it->from] != HT_TILE_PAGES)
 			m->stats.stale += it->pages;
-		else if (ht_ledger_may(&m->ledger, s->tgid, sp->va, it->to, env->epoch))
+		else if (limit >= HT_TILE_PAGES && ht_ledger_may(&m->ledger, s->tgid, sp->va, it->to, env->epoch))
 			add_op(m, it, 0, true);
 		return;
 	}
 	ht_ranges_pages(env->hm, sp, it->levels, mask);
-	for (p = 0; p < HT_TILE_PAGES && nr < it->pages; p++) {
+	for (p = 0; p < HT_TILE_PAGES && nr < it->pages && nr < limit; p++) {
 		if (!(mask[p / 64] >> (p % 64) & 1) || ht_spot_tier(sp, p) != it->from)
 			continue;
 		if (!ht_ledger_may(&m->ledger, s->tgid, sp->va + ((uint64_t)p << HT_PAGE_SHIFT),
@@ -119,7 +130,8 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 		add_op(m, it, p, false);
 		nr++;
 	}
-	m->stats.stale += it->pages > nr + held ? it->pages - nr - held : 0;
+	if (nr < limit)
+		m->stats.stale += it->pages > nr + held ? it->pages - nr - held : 0;
 }
 
 static int cmp_op(const void *a, const void *b)
@@ -160,6 +172,8 @@ static void book(struct ht_mover *m, const struct ht_mover_op *op, size_t nr,
 
 		if (m->status[i] != HT_OUT_MOVED) {
 			m->stats.failed += pages;
+			m->room[op[i].from] -= pages;
+			m->room[op[i].to] += pages;
 			sp->queried = 0;
 			if (m->status[i] == HT_OUT_EACCES || m->status[i] == HT_OUT_EFAULT)
 				back_off(sp, env->epoch);
@@ -269,6 +283,7 @@ int ht_mover_run(struct ht_mover *m, const struct ht_plan *plan, const struct ht
 {
 	size_t i;
 
+	memcpy(m->room, env->room, sizeof(m->room));
 	for (i = 0; i < plan->nr; i++) {
 		const struct ht_plan_item *it = &plan->item[i];
 		bool up = it->to < it->from, full;

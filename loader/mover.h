@@ -29,6 +29,8 @@ struct ht_mover_env {
 	const struct ht_tiers *tiers;
 	const struct ht_roots *roots;
 	uint32_t epoch;
+	/* Free 4 KiB pages above the reserve by tier, negative below it: bounds what goes up. */
+	int64_t room[HT_SPACE_TIERS];
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC, after which no further batch is started */
 	bool dry_run;
 };
@@ -40,6 +42,7 @@ struct ht_mover {
 	struct ht_ledger ledger;
 	struct ht_mover_stats stats;
 	double page_ns;		   /* moving average of the cost of a 4 KiB page */
+	int64_t room[HT_SPACE_TIERS]; /* as it will be after the pages gathered have moved */
 	struct ht_mover_op *op[2]; /* demotions, promotions of the batch being gathered */
 	size_t nr[2];
 	uint64_t *addr;

@@ -15,6 +15,8 @@
 
 #define HT_READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 #define HT_WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+#define ht_likely(x) __builtin_expect(!!(x), 1)
+#define ht_unlikely(x) __builtin_expect(!!(x), 0)
 #define HT_POP_TRIES 4	/* attempts against other CPUs before a sample is given up */
 #define HT_WAYS_EASY 12 /* ways taken from which on a bucket counts as rather full */
 #define HT_TEST_EVERY 8 /* samples between two tests for dispersion, a power of two */
@@ -25,7 +27,7 @@ static __always_inline struct ht_tile *ht_tile_of_key(__u32 slot, __u64 key)
 	__u32 id = slot & HT_ID_MASK;
 	struct ht_tile *t = bpf_map_lookup_elem(&heat, &id);
 
-	return t && t->key == key ? t : NULL;
+	return ht_likely(t && t->key == key) ? t : NULL;
 }
 
 static __always_inline struct ht_tile *ht_find_in(__u32 bucket, __u64 hash, __u64 key)
@@ -63,8 +65,8 @@ static __always_inline struct ht_tile *ht_find_fast(struct ht_ctl *c, __u64 hash
 	slot0 = HT_READ_ONCE(b->slot[way]);
 	slot1 = HT_READ_ONCE(b->slot[way + 1]);
 	tag_diff = slot0 >> HT_TAG_SHIFT ^ HT_HASH_TAG(hash);
-	asm volatile("" : "+r"(tag_diff)); /* or the compiler makes it the branch again */
-	first = (tag_diff - 1) >> 63;	   /* 1 if the tags are equal */
+	first = (tag_diff - 1) >> 63;	/* 1 if the tags are equal */
+	asm volatile("" : "+r"(first)); /* or the compiler makes it the branch again */
 	return ht_tile_of_key(slot1 ^ ((slot0 ^ slot1) & -first), key);
 }
 
@@ -266,14 +268,14 @@ static __always_inline void ht_count_page(struct ht_ctl *c, struct ht_tile *t, _
 		*word += (__u64)((nib + 1) >> 4 ^ 1) << (page & 15) * 4;
 		return;
 	}
-	if (n >= HT_WIN_MAX)
+	if (ht_unlikely(n >= HT_WIN_MAX))
 		return;
 	word = &t->touched[cell >> 6 & 3];
 	t->win_n = n + 1;
 	t->win_r += *word >> (cell & 63) & 1;
 	*word |= 1ULL << (cell & 63);
 	/* By the CPU's count, not the tile's: a branch the processor can foresee. */
-	if (!(st->counted & (HT_TEST_EVERY - 1)) && ht_dispersed(t))
+	if (ht_unlikely(!(st->counted & (HT_TEST_EVERY - 1))) && ht_dispersed(t))
 		ht_give_detail(c, t, st);
 }
 

@@ -50,33 +50,34 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 
 	st->seen++;
 	st->by_source[s->source & 7]++;
-	if (!c->enabled) {
+	if (ht_unlikely(!c->enabled)) {
 		st->drop[HT_DROP_DISABLED]++;
 		return;
 	}
-	if (s->addr - 1 >= HT_USER_END - 1) {
+	if (ht_unlikely(s->addr - 1 >= HT_USER_END - 1)) {
 		st->drop[s->addr ? HT_DROP_KERNEL_ADDR : HT_DROP_NO_ADDR]++;
 		return;
 	}
 	/* tgid 0 has no user memory, and its lowest key would be that of a free tile. */
 	t = s->tgid ? ht_find_tile(c, key) : NULL;
-	if (!t && !ht_is_target(s->tgid)) {
+	if (ht_unlikely(!t) && !ht_is_target(s->tgid)) {
 		st->drop[HT_DROP_NOT_TARGET]++;
 		return;
 	}
 	weight = ht_ops_sample(s);
-	if (!weight) {
+	if (ht_unlikely(!weight)) {
 		st->drop[HT_DROP_POLICY]++;
 		return;
 	}
-	if (!t)
+	if (ht_unlikely(!t)) {
 		t = ht_miss(c, key, st);
-	if (!t)
-		return;
-	if (t->tick != c->tick)
+		if (!t)
+			return;
+	}
+	if (ht_unlikely(t->tick != c->tick))
 		ht_age_tile(c, t, st);
 	total = t->total + weight;
-	t->total = total < weight ? ~0U : total;
+	t->total = ht_unlikely(total < weight) ? ~0U : total;
 	if (s->write)
 		t->writes++;
 	/* DAMON names regions: the page of its sample is only where a tile begins. */
@@ -91,7 +92,7 @@ static __always_inline void ht_sample(struct ht_sample *s)
 	struct ht_cpu_stats *st = bpf_map_lookup_elem(&stats, &zero);
 	struct ht_ctl *c = bpf_map_lookup_elem(&control, &zero);
 
-	if (st && c && c->generation == ht_generation)
+	if (ht_likely(st && c && c->generation == ht_generation))
 		ht_sample_one(c, s, st);
 }
 

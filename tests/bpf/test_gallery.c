@@ -399,6 +399,12 @@ static void test_recency(void **state)
 	window(1000, 4000);
 	window(1000, 4000);
 	assert_true(score(1) > score(0));
+	/* A window in which the range was not there is one in which it was not touched. */
+	now.epoch += 4;
+	tick();
+	range(0, 10, 4000, 1000);
+	rank(1);
+	assert_int_equal(score(0), 0);
 }
 
 static void test_recency_strata(void **state)
@@ -439,12 +445,14 @@ static void test_momentum(void **state)
 	range(2, 10, 800, 20);
 	range(3, 10, 800, 15); /* too few to say */
 	range(4, 10, 900, 15);
-	rank(5);
+	range(5, 10, 800, 16); /* just enough */
+	rank(6);
 	assert_true(score(0) > score(1)); /* rises */
 	assert_true(score(1) > score(2)); /* falls */
 	assert_true(score(3) > score(2));
 	assert_int_equal(score(3), pol.ranges[3].density);
 	assert_true(score(4) > score(3));
+	assert_true(score(5) < score(3));
 	/* As it goes, so it stays: within rounding. */
 	assert_in_range(score(1), pol.ranges[1].density - 200, pol.ranges[1].density);
 	stop(NULL);
@@ -480,6 +488,12 @@ static void check_payback(void)
 	/* The score counts, not the density it once came from. */
 	m = promotion();
 	m->density = 0;
+	assert_int_equal(admit(), 1);
+	/* Room can always be made. */
+	m->score = 0;
+	assert_int_equal(admit(), 0);
+	m->from_tier = 0;
+	m->to_tier = 1;
 	assert_int_equal(admit(), 1);
 }
 
@@ -614,13 +628,15 @@ static void test_latency_measured(void **state)
 	/* Too few to say: the model takes over, and knows of no load. */
 	inject(20, 800, 700);
 	assert_int_equal(admit(), 1);
+	inject(1000, 800, 0);
+	assert_int_equal(admit(), 1);
 	ht_heatmap_free(&hm);
 }
 
 /* 10000 samples of 1000 accesses of 64 bytes in half a second: 1221 MiB/s. */
 static void test_latency_modelled(void **state)
 {
-	static const char *const set[] = { "fast_mbps=1200", NULL };
+	static const char *const set[] = { "fast_mbps=1200", "slow_mbps=1200", NULL };
 	static const char *const wide[] = { "fast_mbps=12000", NULL };
 
 	start("latency", set);

@@ -7,6 +7,7 @@
 . tests/lab/lib.sh
 begin
 
+key_of() { printf '%08x' "$1" | sed 's/\(..\)\(..\)\(..\)\(..\)/\4 \3 \2 \1/'; }
 # The tgids in the sampler's map, sorted.
 target_list()
 {
@@ -128,6 +129,9 @@ come_and_go()
 	eventually "and the new memory is sampled" 20 \
 		has_tiles "$pid_b" "$(say b fresh.start)" "$(say b fresh.end)"
 	expect "it stays a target" "$pid_a" "$pid_b" "$pid_c"
+	# shellcheck disable=SC2046 # four bytes
+	bpftool -j map lookup pinned /sys/fs/bpf/hypertier/targets key hex $(key_of "$pid_b") >"$tmp/execs"
+	check "the map counts the exec" 1 "$(jget "$tmp/execs" formatted.value.execs)"
 
 	tell c map two=plain:4:1
 	tell c report

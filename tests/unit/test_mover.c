@@ -162,6 +162,8 @@ static struct fix *start_with(size_t tiles, bool huge, bool simulated)
 					.tiers = &f->tiers,
 					.roots = &f->roots,
 					.epoch = 10,
+					.room = { INT64_MAX / 4, INT64_MAX / 4, INT64_MAX / 4,
+						  INT64_MAX / 4 },
 					.deadline_ns = UINT64_MAX };
 	if (!simulated)
 		assert_int_equal(ht_placement_open(&f->env.placement, &ht_host_roots, &f->tiers),
@@ -504,6 +506,35 @@ static void test_simulated(void **state)
 	finish(f);
 }
 
+/* What goes up is bounded by what is free and what goes down, not by what was planned. */
+static void test_room(void **state)
+{
+	struct fix *f = start_with(4, false, true);
+
+	f->env.room[0] = 100;
+	item(f, 0, T, 1, 0);
+	run(f);
+	assert_int_equal(f->mover.stats.promoted, 100);
+	finish(f);
+
+	/* An exchange whose demotion is held back by the ledger: the reserve is not eaten. */
+	f = start_with(4, false, true);
+	f->env.room[0] = T;
+	item(f, 0, T, 1, 0);
+	run(f);
+	assert_int_equal(f->mover.stats.promoted, T);
+	f->plan.nr = 0;
+	f->env.room[0] = 0;
+	f->env.epoch++;
+	item(f, 0, T, 0, 1);
+	item(f, 1, T, 1, 0);
+	run(f);
+	assert_int_equal(f->mover.stats.demoted, 0);
+	assert_int_equal(f->mover.stats.promoted, T);
+	assert_int_equal(f->s.in_tier[0], T);
+	finish(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -513,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_deadline),  cmocka_unit_test(test_back_off),
 		cmocka_unit_test(test_busy),	  cmocka_unit_test(test_no_destination),
 		cmocka_unit_test(test_strata),	  cmocka_unit_test(test_simulated),
+		cmocka_unit_test(test_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,9 +20,10 @@ static const struct body_case cases[] = {
 
 static void print_head(void)
 {
-	printf("Program body, ns per sample (an empty loop taken off; A/A = two runs of the same)\n"
+	printf("Program body, ns per sample (an empty loop taken off; A/A = two runs of the same;\n"
+	       "floor = two dependent cache lines)\n"
 	       "%-12s %8s %6s %6s %8s %8s %8s %7s %8s\n",
-	       "footprint", "sampler", "A/A", "line", "flat", "LRU", "ring", "flat/x", "KiB/GiB");
+	       "footprint", "sampler", "A/A", "floor", "flat", "LRU", "ring", "flat/x", "KiB/GiB");
 }
 
 static void print_body(const struct body_case *c, const struct body_result *r)
@@ -43,7 +44,7 @@ static struct json_object *json_body(const struct body_case *c, const struct bod
 	bench_json_num(o, "sampler_ns", r->ns[BODY_TILE]);
 	bench_json_num(o, "sampler_spread_ns", r->spread[BODY_TILE]);
 	bench_json_num(o, "aa_noise_ns", r->noise);
-	bench_json_num(o, "one_line_ns", r->ns[BODY_LINE]);
+	bench_json_num(o, "floor_two_lines_ns", r->ns[BODY_LINE]);
 	bench_json_num(o, "flat_hash_ns", r->ns[BODY_FLAT]);
 	bench_json_num(o, "lru_hash_ns", r->ns[BODY_LRU]);
 	bench_json_num(o, "ring_and_consumer_ns", r->ns[BODY_RING]);

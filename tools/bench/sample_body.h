@@ -25,7 +25,7 @@
 enum body_way {
 	BODY_EMPTY,
 	BODY_TILE,
-	BODY_LINE, /* one cache line per 2 MiB touched, nothing else: the floor of any such map */
+	BODY_LINE, /* two dependent cache lines and nothing else: the floor of any such map */
 	BODY_FLAT,
 	BODY_TILE_AGAIN,
 	BODY_LRU,
@@ -52,7 +52,12 @@ struct body_result {
 };
 
 struct body_args {
-	uint32_t first, nr, tgid;
+	uint32_t first, nr, tgid, lines;
+};
+
+/* As in sample.bpf.c. */
+struct body_line {
+	uint64_t n[7], next;
 };
 
 /*
@@ -70,7 +75,7 @@ struct body {
 	struct ring_buffer *rb;
 	struct page_table table; /* the ring's consumer counts here */
 	int fd[BODY_NR];
-	uint32_t tgid;
+	uint32_t tgid, lines;
 	uint64_t fed, fed_at_tick; /* samples given to the sampler */
 	struct zipf zipf;
 	uint64_t seed;
@@ -135,6 +140,21 @@ static void body_fill_addrs(struct body *b, const struct body_case *c)
 	}
 }
 
+/* A permutation of all lines, in an order no prefetcher guesses. */
+static int body_link_lines(struct body *b)
+{
+	struct body_line *line = env_map(&b->env, "lines");
+	unsigned int bits = __builtin_ctz(b->lines);
+	uint32_t i;
+
+	if (!line)
+		return -ENOMEM;
+	for (i = 0; i < b->lines; i++)
+		line[i].next = body_scatter(i, bits);
+	env_unmap(&b->env, "lines", line);
+	return 0;
+}
+
 static int body_consume(void *arg, void *data, __attribute__((unused)) size_t len)
 {
 	const struct {
@@ -173,12 +193,13 @@ static int body_open(struct body *b, const struct body_case *c)
 				 &b->table, NULL);
 	b->tgid = getpid();
 	b->seed = 42;
+	b->lines = c->gib << 9;
 	zipf_init(&b->zipf, pages, 0.99);
 	for (i = 0; i < BODY_NR; i++)
 		b->fd[i] = env_prog(&b->env, body_prog[i]);
 	if (!b->addr || !b->rb)
 		return -ENOMEM;
-	return env_target(&b->env, b->tgid, 0);
+	return body_link_lines(b) ?: env_target(&b->env, b->tgid, 0);
 }
 
 static void body_close(struct body *b)
@@ -194,7 +215,7 @@ static void body_close(struct body *b)
 static int body_feed(struct body *b, enum body_way way, uint32_t first, uint32_t nr)
 {
 	uint32_t chunk = way == BODY_RING ? BODY_CHUNK : nr, done;
-	struct body_args a = { .tgid = b->tgid };
+	struct body_args a = { .tgid = b->tgid, .lines = b->lines };
 	int ret;
 
 	for (done = 0; done < nr; done += chunk) {

@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+# shellcheck shell=dash
+#
+# Policies that move pages, but to no good: who thrashes, and who makes things worse, has to go, and
+# the built-in policy puts things right again.
+. tests/lab/lib.sh
+begin
+
+status() { hypertier-load --status --json >"$tmp/status" 2>/dev/null && jget "$tmp/status" "$1"; }
+status_is() { true_that "$(status "$1") $2"; }
+common="--comm subject --json --stats 1 --epoch 250"
+
+# What is seen of an ejection: check_ejected NAME KIND REASON
+check_ejected()
+{
+	check "$1: the built-in policy took over" "range built-in range true" \
+		"$(status policy) $(status object) $(status tiering)"
+	check "$1: the kind of its exit" "$2" "$(status last_exit_kind)"
+	contains "$1: the reason is printed" "$tmp/$1.err" "policy '$3' is ejected: $4"
+	contains "$1: and in the pinned map" "$tmp/control" "\"reason\": \"$4"
+	sed -n "s/.*is ejected: /# $1: /p" "$tmp/$1.err"
+}
+
+# Random scores in every epoch: pages go up and down.
+test_thrash()
+{
+	spawn w mem=plain:160:1
+	# shellcheck disable=SC2086
+	load_wait thrash $common --budget 512 bad_thrash.bpf.o || return
+	wait_for 90 status_is ejections "> 0"
+	bpftool map dump pinned /sys/fs/bpf/hypertier/control >"$tmp/control"
+	echo "# moved $(status promoted) up and $(status demoted) down, wasted $(status wasted), held $(status held)"
+	check_ejected thrash 5 bad_thrash 'thrashing: [0-9]+ % of [0-9]+ pages came back'
+	hypertier-load bad_thrash.bpf.o 2>"$tmp/again.err"
+	check "thrash: it may not come back at once" 7 $?
+	wasted=$(status wasted)
+	epoch=$(status epoch)
+	wait_for 30 status_is epoch "> $epoch + 40"
+	check "thrash: the built-in policy stays" "1 range" "$(status ejections) $(status policy)"
+	stop
+	check "thrash: the loader ends well" 0 $status
+	quit w
+}
+
+# A hot set in the fast tier, and a policy that prefers the cold one.
+test_worse()
+{
+	spawn v cold=plain:70:0:cold hot=plain:40:1
+	# shellcheck disable=SC2086
+	load_wait worse $common $range || return
+	wait_for 60 more_in_node v hot 0 0.8 && ok "worse: the hot set gets into the fast tier" ||
+		not_ok "worse: the hot set gets into the fast tier ($(in_node v hot 0))"
+	wait_for 30 status_is fast_share "> 0.7"
+	share=$(status fast_share)
+	hypertier-load bad_inverse.bpf.o >"$tmp/inverse.out" 2>&1
+	check "worse: a policy is swapped in that wants it out" "0 bad_inverse" "$? $(status policy)"
+	wait_for 90 status_is ejections "> 0"
+	bpftool map dump pinned /sys/fs/bpf/hypertier/control >"$tmp/control"
+	check_ejected worse 6 bad_inverse "fast share [0-9]+ %, predecessor's [0-9]+ %"
+	wait_for 60 more_in_node v hot 0 0.8 && ok "worse: the hot set comes back to the fast tier" ||
+		not_ok "worse: the hot set comes back to the fast tier ($(in_node v hot 0))"
+	holds "worse: the fast share is what it was" "$(status fast_share) > 0.9 * $share"
+	stop
+	check "worse: the loader ends well" 0 $status
+	quit v
+}
+
+test_thrash
+test_worse
+finish
