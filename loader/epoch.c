@@ -43,8 +43,8 @@
  * less (see heatmap.h); both recover slowly.
  */
 #define WASTE_BOUND 0.03
-#define MARGIN_MIN 1.1
-#define MARGIN_MAX 2.0
+#define MARGIN_MIN 1.6
+#define MARGIN_MAX 2.5
 #define MARGIN_UP 1.2
 #define MARGIN_DOWN 0.99
 #define BURST_MIN (1.0 / 32)

@@ -20,7 +20,7 @@
 #include <hypertier/ctl.h>
 #include <hypertier/heat.h>
 
-#define HT_BURST_MAX 2.0
+#define HT_BURST_MAX 1.0
 
 /* The mapped maps; owned by the policy object. Sizes are those given to the kernel. */
 struct ht_heatmap_mem {

@@ -57,6 +57,9 @@ by_pid()
 
 by_comm()
 {
+	load_wait all $options --comm subject $range || return
+	expect "--comm: all of that name" "$pid_a" "$pid_b" "$pid_c"
+	stop
 	load_wait comm $options --comm another --pid "$pid_a" $range || return
 	expect "--comm and --pid mixed, none of that name yet" "$pid_a"
 	cp build/tests/lab/subject "$tmp/another"
@@ -107,8 +110,9 @@ by_size()
 
 come_and_go()
 {
-	load_wait lives $options --comm subject $range || return
-	expect "--comm: all of that name" "$pid_a" "$pid_b" "$pid_c"
+	# By pid: a child is not a target by its name, but as a child.
+	load_wait lives $options --pid "$pid_a" --pid "$pid_b" --pid "$pid_c" $range || return
+	expect "three targets" "$pid_a" "$pid_b" "$pid_c"
 	sampled "a" "$pid_a"
 
 	tell a fork hot

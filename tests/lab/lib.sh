@@ -88,7 +88,7 @@ boot()
 	out=build/results/lab/$name
 	from=$(date +%s)
 	# shellcheck disable=SC2086
-	set -- -o "$out" -t "${limit:-200}" ${sizes:--s node0_size=192M -s node1_size=512M} -f tests/lab/lib.sh \
+	set -- -o "$out" -t "${limit:-280}" ${sizes:--s node0_size=192M -s node1_size=512M} -f tests/lab/lib.sh \
 		-f "tests/lab/$script" "$@"
 	for k in build/tests/lab/*; do
 		[ -f "$k" ] && [ -x "$k" ] && set -- -f "$k" "$@"
