@@ -239,6 +239,8 @@ static int start(struct ht_engine *e)
 	err = open_parts(e);
 	if (err)
 		return err == -ENOENT ? HT_RC_USAGE : HT_RC_ERROR;
+	if (ht_object_follow(e->policy))
+		return HT_RC_ERROR;
 	if (pin(e))
 		return HT_RC_ERROR;
 	if (open_record(e, source))

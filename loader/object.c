@@ -392,6 +392,29 @@ int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts)
 	return map_all(o);
 }
 
+int ht_object_follow(struct ht_object *o)
+{
+	static const char *const what[HT_FOLLOW_NR][2] = {
+		{ "ht_fork", "sched_process_fork" },
+		{ "ht_exec", "sched_process_exec" },
+		{ "ht_gone", "sched_process_exit" },
+	};
+	int i, fd, err;
+
+	for (i = 0; i < HT_FOLLOW_NR; i++) {
+		fd = prog_fd(o, what[i][0]);
+		fd = fd < 0 ? -1 : bpf_raw_tracepoint_open(what[i][1], fd);
+		if (fd < 0) {
+			err = -errno;
+			pr_err("cannot attach %s to %s: %s", what[i][0], what[i][1],
+			       strerror(-err));
+			return err;
+		}
+		o->follow_fd[i] = fd;
+	}
+	return 0;
+}
+
 int ht_object_pin(struct ht_object *o, const char *dir, struct ht_journal *journal)
 {
 	char path[PATH_MAX];
@@ -421,6 +444,9 @@ void ht_object_close(struct ht_object *o)
 {
 	size_t i;
 
+	for (i = 0; i < HT_FOLLOW_NR; i++)
+		if (o->follow_fd[i] > 0)
+			close(o->follow_fd[i]);
 	for (i = 0; i < o->nr_mapping; i++)
 		munmap(o->mapping[i].addr, o->mapping[i].len);
 	if (o->obj)

@@ -29,6 +29,8 @@ enum ht_prog {
 	HT_PROG_NR,
 };
 
+#define HT_FOLLOW_NR 3
+
 struct ht_object {
 	struct bpf_object *obj;
 	char path[256];
@@ -39,6 +41,7 @@ struct ht_object {
 	struct ht_range *ranges;   /* HT_RANGES_MAX */
 	struct ht_move *moves;	   /* HT_MOVES_MAX */
 	int map_targets;
+	int follow_fd[HT_FOLLOW_NR]; /* attachments of fork, exec, exit; 0 = none */
 	int prog[HT_PROG_NR];
 	uint64_t map_bytes;	   /* memory of all maps */
 	struct ht_object_mapping { /* what to unmap */
@@ -66,6 +69,11 @@ int ht_object_open(struct ht_object *o, const char *path);
 int ht_object_open_builtin(struct ht_object *o);
 /* Loads; on a verifier's rejection the last lines of its log are logged (-EACCES, -EINVAL, ...). */
 int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts);
+/*
+ * Attaches the programs that follow targets through fork, exec and exit; the object keeps them until
+ * it is closed. 0 or a negative errno, logged.
+ */
+int ht_object_follow(struct ht_object *o);
 /* Pins the maps a person may want to read into dir, each noted in the journal first. */
 int ht_object_pin(struct ht_object *o, const char *dir, struct ht_journal *journal);
 void ht_object_close(struct ht_object *o);

@@ -169,6 +169,11 @@ static int switch_source(struct ht_engine *e, struct ht_object *o, char *error, 
 	uint32_t *gen = &o->mem.ctl->generation;
 	int err;
 
+	err = ht_object_follow(o);
+	if (err) {
+		snprintf(error, size, "targets cannot be followed: %s", strerror(-err));
+		return err;
+	}
 	ht_source_stats(e->source, &st);
 	err = ht_source_switch(&e->source, &e->source_opts, &o->src, e->journal, gen, *gen + 1);
 	if (err) {

@@ -144,7 +144,7 @@ test_second()
 	rm /run/hypertier/control
 	timeout 60 hypertier-load --duration 1 $range >"$tmp/second.out" 2>"$tmp/second.err"
 	check "a second loader: exit status" 8 $?
-	contains "a second loader names the first one's pid" "$tmp/second.err" "pid $first[,)]"
+	contains "a second loader names the first one's pid" "$tmp/second.err" "pid ${first}[,)]"
 	goes_on "a second loader"
 	stop
 	check "the first one ends well" 0 $status

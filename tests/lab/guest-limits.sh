@@ -61,7 +61,7 @@ bad_policies()
 
 drop_all_but()
 {
-	args= c=0
+	args='' c=0
 	while [ $c -le "$(cat /proc/sys/kernel/cap_last_cap)" ]; do
 		case " $1 " in
 		*" $c "*) ;;
@@ -198,12 +198,12 @@ integrity()
 	contains "lockdown=integrity: another source is there" "$tmp/out" '^  yes (damon|hint-fault)'
 	unset HT_LAB_RING # nor may the workload map it
 	spawn w hot=plain:8:1
-	timeout 60 hypertier-load --comm subject --duration 10 --json --stats-file "$tmp/end" "$range" \
-		>"$tmp/out" 2>"$tmp/err"
-	check "lockdown=integrity: it runs" 0 $?
-	sed 's/^/# /' "$tmp/err"
-	echo "# source: $(jget "$tmp/out" -e start source), $(jget "$tmp/out" -e start source_why)"
-	holds "lockdown=integrity: it samples" "$(jget "$tmp/end" samples_counted) > 0"
+	load_wait integrity --comm subject --json --stats 1 $range
+	echo "# source: $(jget "$tmp/integrity.out" -e start source_why)"
+	wait_for 60 stat_is integrity samples_counted "> 0"
+	stop
+	check "lockdown=integrity: it runs" 0 $status
+	holds "lockdown=integrity: it samples" "$(stat_of integrity samples_counted) > 0"
 	quit w
 }
 

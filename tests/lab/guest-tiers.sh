@@ -21,7 +21,7 @@ nodes_hold()
 	if wait_for "$2" in_nodes_are "$3" "$4" "$5"; then
 		ok "$1 ($5)"
 	else
-		# shellcheck disable=SC2046 # onto one line
+		# shellcheck disable=SC2046,SC2005 # onto one line
 		not_ok "$1 (not true: $5; $(echo $(in_nodes "$3" "$4")))"
 	fi
 }
