@@ -269,6 +269,19 @@ static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_
 	return v->pages >= need;
 }
 
+/*
+ * The bounds of a whole range allow for its noise already; a stratum's density is a mean over pages of
+ * which each may be either.
+ */
+#define RANGE_MARGIN_SHARE 0.5
+
+static double margin_of(const struct ctx *c, const struct ht_range *r)
+{
+	double over = c->par->margin - 1;
+
+	return 1 + (r->flags & HT_RANGE_STRATUM ? over : over * RANGE_MARGIN_SHARE);
+}
+
 enum verdict {
 	PROMOTED,
 	NO_GAIN, /* nor have the other units of this range */
@@ -300,7 +313,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	if (par->skip_loss && par->accesses > 0 && gain < cost)
 		return NO_GAIN;
 	if (par->skip_loss && !from_room &&
-	    bound(r, -1) < par->margin * (need ? density : c->surplus_density))
+	    bound(r, -1) < margin_of(c, r) * (need ? density : c->surplus_density))
 		return NO_GAIN;
 	me = c->p->nr + v.nr;
 	for (i = 0; i < v.nr; i++)
