@@ -19,8 +19,6 @@
 #define ht_unlikely(x) __builtin_expect(!!(x), 0)
 #define HT_POP_TRIES 4	/* attempts against other CPUs before a sample is given up */
 #define HT_WAYS_EASY 12 /* ways taken from which on a bucket counts as rather full */
-#define HT_LOOK 256 /* samples in a window after which a tile is looked at by page */
-#define HT_LOOK_END 320
 #define HT_TEST_EVERY 8 /* samples between two tests for dispersion, a power of two */
 #define HT_FIRST_WAY(hash) (HT_HASH_WAY(hash) & ~1U)
 
@@ -201,22 +199,6 @@ static __always_inline bool ht_dispersed(const struct ht_tile *t)
 	return excess > 0 && (__u32)excess * (__u32)excess > 16 * 8 * expect;
 }
 
-/*
- * A mild skew does not show in bits. Once a window a tile with enough samples is looked at by page; the
- * loader takes the block back if its pages turn out alike.
- */
-static __always_inline bool ht_wants_detail(struct ht_tile *t)
-{
-	__u32 n = t->win_n;
-
-	if (ht_dispersed(t))
-		return true;
-	if (n < HT_LOOK || n >= HT_LOOK_END)
-		return false;
-	t->win_n = HT_LOOK_END;
-	return true;
-}
-
 /* The pages of cells seen so far in this window start with a count of one. */
 static __always_inline void ht_seed_detail(struct ht_detail *d, const struct ht_tile *t)
 {
@@ -267,6 +249,17 @@ static __noinline void ht_give_detail(struct ht_ctl *c, struct ht_tile *t, struc
 	st->details++;
 }
 
+/*
+ * A mild skew does not show in bits. A tile with enough samples is looked at by page; the loader takes
+ * the block back if its pages turn out alike, and so many samples later it is looked at again.
+ */
+static __always_inline void ht_test_tile(struct ht_ctl *c, struct ht_tile *t,
+					 struct ht_cpu_stats *st)
+{
+	if (t->win_n >= HT_LOOK || ht_dispersed(t))
+		ht_give_detail(c, t, st);
+}
+
 static __always_inline void ht_count_page(struct ht_ctl *c, struct ht_tile *t, __u32 page,
 					  struct ht_cpu_stats *st)
 {
@@ -293,8 +286,8 @@ static __always_inline void ht_count_page(struct ht_ctl *c, struct ht_tile *t, _
 	t->win_r += *word >> (cell & 63) & 1;
 	*word |= 1ULL << (cell & 63);
 	/* By the CPU's count, not the tile's: a branch the processor can foresee. */
-	if (ht_unlikely(!(st->counted & (HT_TEST_EVERY - 1))) && ht_wants_detail(t))
-		ht_give_detail(c, t, st);
+	if (ht_unlikely(!(st->counted & (HT_TEST_EVERY - 1))))
+		ht_test_tile(c, t, st);
 }
 
 static __always_inline __u32 ht_halve(__u32 v, __u32 ticks)

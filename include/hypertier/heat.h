@@ -2,11 +2,12 @@
 /*
  * The heat map, shared by the sampler (BPF, any context including NMI) and the loader (mmap).
  *
- * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile is one cache line:
- * its aged sample count, and one bit per pair of pages that tells "sampled in this window". Whether
- * page detail is worth having is a property of the samples: if they repeat on few pages (the
- * repeats exceed what a uniform spread would give), the tile is dispersed and gets a block of 512
- * four-bit page counters. Uniform, streaming and contiguous memory never pays for page detail.
+ * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile is one cache line: its
+ * aged sample count, and one bit per pair of pages that tells "sampled in this window". Whether page
+ * detail is worth having is a property of the samples: if they repeat on few pages (the repeats
+ * exceed what a uniform spread would give), the tile is dispersed and gets a block of 512 four-bit
+ * page counters. A tile with many samples gets one as well, to be looked at more closely; where its
+ * pages turn out alike, the block is taken back.
  *
  * All maps are mmap-able arrays, preallocated and direct-indexed, so the sampler never allocates
  * and user space reads without system calls:
@@ -58,6 +59,8 @@ struct ht_tile {
 _Static_assert(sizeof(struct ht_tile) == 64, "a tile is a cache line");
 
 #define HT_WIN_MAX 4095 /* enough for any test, and acc_e never overflows */
+/* A tile with so many samples in a window is looked at by page whatever its repeats say. */
+#define HT_LOOK 256
 #define HT_DETAIL_CLAIMED (~0U)
 
 /* Page p is bits 4 * (p % 16) .. + 3 of word p / 16. */

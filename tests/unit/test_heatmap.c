@@ -474,7 +474,7 @@ static void test_late_sample(void **state)
 	collect(m);
 	ht_heatmap_release(&m->hm, TGID, 0, UINT64_MAX);
 	t->total += 3;
-	for (int i = 0; i < 64 && !t->detail; i++, m->counted++)
+	for (int i = 0; i < 1000 && !t->detail; i++, m->counted++)
 		tu_count_page(m, t, 9);
 	assert_int_not_equal(t->detail, 0);
 	collect(m);
@@ -574,7 +574,8 @@ static uint32_t make_detail(struct tu_map *m, uint64_t va)
 {
 	uint32_t id = 0;
 
-	for (int i = 0; i < 200; i++)
+	/* After an earlier block was taken back it takes more to get another. */
+	for (int i = 0; i < 200 || (i < 2000 && !m->mem.tile[id].detail); i++)
 		id = tu_sample(m, TGID, va + i % 5 * TU_PAGE);
 	assert_int_not_equal(m->mem.tile[id].detail, 0);
 	return id;

@@ -232,13 +232,12 @@ TU_UNUSED static void tu_give_detail(struct tu_map *m, struct ht_tile *t)
 	t->detail = id;
 }
 
-TU_UNUSED static void tu_test_dispersion(struct tu_map *m, struct ht_tile *t)
+TU_UNUSED static bool tu_dispersed(const struct ht_tile *t)
 {
 	double expect = ht_tile_expected8(t) / 8.0;
 	double excess = ht_tile_repeats(t) - expect - 3;
 
-	if (excess > 0 && excess > 4 * sqrt(expect))
-		tu_give_detail(m, t);
+	return excess > 0 && excess > 4 * sqrt(expect);
 }
 
 TU_UNUSED static void tu_age(struct tu_map *m, struct ht_tile *t)
@@ -252,8 +251,8 @@ TU_UNUSED static void tu_age(struct tu_map *m, struct ht_tile *t)
 	t->tick = now;
 	t->total = ticks < 32 ? t->total >> ticks : 0;
 	t->writes = ticks < 32 ? t->writes >> ticks : 0;
-	if (!t->detail)
-		tu_test_dispersion(m, t);
+	if (!t->detail && tu_dispersed(t))
+		tu_give_detail(m, t);
 	t->acc_e = ticks < 32 ? ht_tile_expected8(t) >> ticks : 0;
 	t->acc_r = ticks < 32 ? ht_tile_repeats(t) >> ticks : 0;
 	t->win_n = t->win_r = 0;
@@ -280,8 +279,10 @@ TU_UNUSED static void tu_count_page(struct tu_map *m, struct ht_tile *t, unsigne
 	t->win_n++;
 	t->win_r += !!(t->touched[cell / 64] & bit);
 	t->touched[cell / 64] |= bit;
-	if (m->counted % 8 == 0)
-		tu_test_dispersion(m, t);
+	if (m->counted % 8)
+		return;
+	if (t->win_n >= HT_LOOK || tu_dispersed(t))
+		tu_give_detail(m, t);
 }
 
 /* Samples an address; the tile's id, 0 if the sample was dropped. */

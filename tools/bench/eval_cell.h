@@ -19,12 +19,14 @@
 #define MAX_PHASES 32
 
 /*
- * What a migration costs the workload that the modelled time does not know: measured on hardware by
- * others (ns): a 4 KiB page by move_pages, a 2 MiB page, a hint fault without the move.
+ * What tiering costs the workload that the modelled time does not know, as measured on hardware by
+ * others (ns): a 4 KiB page by move_pages, a 2 MiB page, a hint fault without the move, a PEBS
+ * record with the BPF program that counts it.
  */
 #define COST_PAGE 1200.0
 #define COST_HUGE 190000.0
 #define COST_FAULT 700.0
+#define COST_SAMPLE 400.0
 
 struct point {
 	double ms, phase, work, fast, slow, model, samples;
@@ -226,6 +228,18 @@ static inline void read_loader(struct cell *c)
 	c->loader_rss = num(c->json, "loader_rss", 0);
 }
 
+/* The ring fills whoever reads it; only a loader that samples memory accesses would pay for them.
+ */
+static inline bool pays_samples(const struct cell *c)
+{
+	const char *source = strchr(c->peer, ':');
+
+	if (strncmp(c->peer, "hypertier", 9))
+		return false;
+	source = source ? strchr(source + 1, ':') : NULL;
+	return !source || !strcmp(source, ":emulated");
+}
+
 static inline void derive(struct cell *c)
 {
 	static const char *const pct[] = { "p50", "p90", "p99", "p999" };
@@ -241,7 +255,8 @@ static inline void derive(struct cell *c)
 	c->tail_share = share_between(&t, z);
 	c->last_model_s = z->model - a.model;
 	c->cost_s = ((z->migrated - b->migrated - 512 * (z->huge - b->huge)) * COST_PAGE +
-		     (z->huge - b->huge) * COST_HUGE + (z->faults - b->faults) * COST_FAULT) /
+		     (z->huge - b->huge) * COST_HUGE + (z->faults - b->faults) * COST_FAULT +
+		     pays_samples(c) * (z->samples - b->samples) * COST_SAMPLE) /
 		    1e9;
 	for (int i = 0; i < 4; i++)
 		c->latency_ns[i] = num(get(w, "latency_ns"), pct[i], 0);

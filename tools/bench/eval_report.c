@@ -172,12 +172,22 @@ static void average(struct group *g, struct peer *p)
 	p->model_spread = p->model_s > 0 ? (most - least) / p->model_s : 0;
 }
 
+/* With all memory fast neither the fast tier's size nor the slow one's latency matters. */
+static const struct peer *find_all_fast(const struct report *r, const struct group *g)
+{
+	const struct peer *p = find_peer(g, "all-fast", false);
+
+	for (unsigned int i = 0; i < r->nr && !p; i++)
+		if (!strcmp(r->group[i].workload, g->workload))
+			p = find_peer(&r->group[i], "all-fast", false);
+	return p;
+}
+
 static void finish_group(struct group *g)
 {
 	g->oracle = find_peer(g, "oracle", false);
 	for (unsigned int i = 0; i < g->nr; i++)
 		average(g, &g->peer[i]);
-	g->all_fast = find_peer(g, "all-fast", false);
 	g->first_touch = find_peer(g, "first-touch", false);
 	g->subject = find_peer(g, SUBJECT, true);
 	g->nb2 = find_peer(g, "nb2", false);
@@ -209,7 +219,8 @@ static double geomean(const struct geomean *m)
 	return m->nr ? exp(m->log / m->nr) : NAN;
 }
 
-/* With migrations and faults charged to the workload, for both; the best rival may be another. */
+/* With migrations, faults and samples charged to the workload, for both; the best rival may be
+ * another. */
 static double speed_with_cost(const struct group *g)
 {
 	double best = INFINITY;
@@ -236,7 +247,7 @@ static void judge_group(const struct group *g, struct geomean *m)
 		geomean_add(&m[3], s->share / g->oracle->share, g->workload);
 	if (g->first_touch)
 		geomean_add(&m[4], g->first_touch->model_s / s->model_s, g->workload);
-	if (g->nb2 && !strcmp(g->class, "shift") && s->back_reached && s->back_model_s > 0)
+	if (g->nb2 && !strcmp(g->class, "shift") && s->back_model_s > 0)
 		geomean_add(&m[5], g->nb2->back_model_s / s->back_model_s, g->workload);
 }
 
@@ -389,8 +400,8 @@ static int write_md(const struct report *r, const struct key *k, const char *pat
 		"\nShares are of accesses that reached memory. *To plateau*: modelled seconds, "
 		"emulated seconds and memory accesses sampled from each shift (or the start) until "
 		"%.0f %% of the oracle's share. *CPU*: loader and kernel threads, of one emulated "
-		"core. *With costs*: modelled time plus migrations and hint faults at hardware "
-		"prices. See docs/evaluation.md.\n",
+		"core. *With costs*: modelled time plus migrations, hint faults and samples at "
+		"hardware prices. See docs/evaluation.md.\n",
 		100 * PLATEAU);
 	for (unsigned int i = 0; i < r->nr; i++)
 		md_group(f, &r->group[i]);
@@ -607,6 +618,8 @@ static int write_all(struct report *r, const char *dir)
 
 	for (unsigned int i = 0; i < r->nr; i++)
 		finish_group(&r->group[i]);
+	for (unsigned int i = 0; i < r->nr; i++)
+		r->group[i].all_fast = find_all_fast(r, &r->group[i]);
 	judge(r, &k);
 	snprintf(path, sizeof(path), "%s.json", dir);
 	err = write_json(r, &k, path);
