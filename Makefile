@@ -41,7 +41,7 @@ PLUGIN := $(patsubst tools/lab/%.c,$(BUILD)/lab/%.so,$(wildcard tools/lab/emu*.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help clean policies setup demo test test-programs bench-sample bench-planner
+.PHONY: all help clean policies setup demo test test-programs bench-sample bench-planner bench-tools bench-quick bench
 all: $(BUILD)/hypertier-load policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report $(BUILD)/replay
 policies: $(POLICIES)
 
@@ -129,6 +129,19 @@ bench-sample: $(BUILD)/bench/sample $(TEST_BPF) policies
 
 bench-planner: $(BUILD)/replay policies
 	$(Q)tools/bench/planner
+
+bench-tools: all $(BENCH) $(TEST_BPF)
+
+# Against the kernel's own tiering, in guests; docs/evaluation.md. A second run goes on where the first ended.
+bench-quick:
+	$(Q)tools/setup --kernels 6.12
+	$(Q)$(MAKE) --no-print-directory bench-tools
+	$(Q)tools/bench/eval quick
+
+bench:
+	$(Q)tools/setup --kernels all
+	$(Q)$(MAKE) --no-print-directory bench-tools
+	$(Q)tools/bench/eval full
 
 help:
 	@sed -n '2,/^BUILD/{/^#/s/^# \?//p}' Makefile
