@@ -88,7 +88,7 @@ void ht_metrics_row(FILE *f, const struct ht_metrics *m, const struct ht_metrics
 
 void ht_metrics_summary(FILE *f, const struct ht_metrics *m)
 {
-	uint64_t moved = m->promoted + m->demoted, dropped = 0;
+	uint64_t moved = m->promoted + m->demoted;
 	double s = m->wall_ns / 1e9;
 	int i;
 
@@ -99,11 +99,9 @@ void ht_metrics_summary(FILE *f, const struct ht_metrics *m)
 		fprintf(f, " of %" PRIu64 " due", m->samples_due);
 	if (m->samples_lost)
 		fprintf(f, ", %" PRIu64 " lost", m->samples_lost);
-	for (i = 0; i < HT_DROP_NR; i++) {
-		dropped += m->drop[i];
+	for (i = 0; i < HT_DROP_NR; i++)
 		if (m->drop[i])
 			fprintf(f, ", %" PRIu64 " dropped (%s)", m->drop[i], ht_drop_name(i));
-	}
 	fprintf(f, "\nheat        %.1f %% in the fastest tier\n", m->fast_share * 100);
 	fprintf(f, "promoted    %" PRIu64 " pages (%.1f MiB)\n", m->promoted, mib(m->promoted));
 	fprintf(f, "demoted     %" PRIu64 " pages (%.1f MiB)\n", m->demoted, mib(m->demoted));
