@@ -4,11 +4,15 @@
  *
  * Idea: each range has a short and a long moving average of its samples. In steady times the long
  * one has most of the say; when the fast tier's share of the accesses falls below what it was, the
- * hot set is moving and the short one takes over for some epochs. A move must save in time several
- * times what it costs, and what was moved a moment ago rests. Nothing is compared with a fixed
- * heat. Knobs: drop, hurry, payback, ratio, rest. Wrong choice for short runs: it moves late and
- * little by design. Source: ARMS, arXiv 2508.04417, 2025 (no thresholds: averages, change
- * detection, cost and benefit).
+ * hot set is moving and the short one takes over for some epochs. A move must save half as much
+ * again as it costs, and what was moved a moment ago rests. Nothing is compared with a fixed heat.
+ *
+ * Knobs: drop, hurry, payback, ratio, rest.
+ *
+ * Wrong choice for short runs: it moves late and little by design.
+ *
+ * Source: ARMS, arXiv 2508.04417, 2025 (no thresholds: averages, change detection, cost and
+ * benefit).
  */
 #include <hypertier/policy.bpf.h>
 #include <hypertier/math.bpf.h>

@@ -7,9 +7,12 @@
  * more is warm, the rest cold. Warm memory stays where it is: it is neither worth a promotion nor
  * the first to go. Nothing needs tuning, and the same bar serves all processes. A huge page of
  * which a few subpages get all accesses wastes fast memory, so it counts as some bins cooler.
+ *
  * Knobs: skew.
- * Wrong choice where heat is flat: bins are powers of two, so differences below a factor of two are
- * not seen, and all of one bin is hot or none.
+ *
+ * Wrong choice where heat is flat: bins are powers of two, so differences below a factor of two
+ * are not seen, and all of one bin is hot or none.
+ *
  * Source: MEMTIS, Lee et al., SOSP 2023 (which splits skewed huge pages; here they rank lower).
  */
 #include <hypertier/policy.bpf.h>

@@ -9,11 +9,15 @@
  * measured where samples carry one (PEBS, IBS), by the node or the data source of the sample. Else
  * they are modelled: idle latency times the queueing delay that follows from the tier's share of
  * the accesses and its bandwidth; where that is not known either, the fast tier never counts as
- * loaded. Knobs: slack, fast_mbps, slow_mbps. Wrong choice where bandwidth is no bottleneck (it is
- * range then, with two more averages), and as a cure for a tier that is overloaded already: it
- * stops adding to the load but takes nothing away. Source: Colloid, Vuppalapati and Agarwal, SOSP
- * 2024 (which balances in both directions, with latencies from uncore counters that a guest does
- * not have).
+ * loaded.
+ *
+ * Knobs: slack, fast_mbps, slow_mbps.
+ *
+ * Wrong choice where bandwidth is no bottleneck (it is range then), and as a cure for a tier that
+ * is overloaded already: it stops adding to the load but takes nothing away.
+ *
+ * Source: Colloid, Vuppalapati and Agarwal, SOSP 2024 (which balances in both directions, with
+ * latencies from uncore counters that a guest does not have).
  */
 #include <hypertier/policy.bpf.h>
 #include <hypertier/math.bpf.h>

@@ -3,13 +3,18 @@
  * momentum: long-term frequency plus short-term momentum.
  *
  * Idea: the heat map's average knows what was hot for long, but learns late. So the last epoch
- * alone is a second opinion: what its samples would come to if they went on like this. The score is
- * a mix of both; memory that heats up passes memory that cools down at equal frequency. An epoch's
- * samples of a small or cold range are noise: below a number of them frequency alone decides.
+ * alone is a second opinion: what its samples would come to if they went on like this. The score
+ * is a mix of both; memory that heats up passes memory that cools down at equal frequency. An
+ * epoch's samples of a small or cold range are noise: below a number of them frequency alone
+ * decides.
+ *
  * Knobs: weight, least, payback.
+ *
  * Wrong choice where access is bursty but stationary: momentum then chases bursts that are over
- * when the pages arrive. Source: HybridTier, Song et al., ASPLOS 2025 (a slowly and a quickly
- * fading counter per page).
+ * when the pages arrive.
+ *
+ * Source: HybridTier, Song et al., ASPLOS 2025 (which tracks long-term frequency and short-term
+ * momentum in probabilistic counters).
  */
 #include <hypertier/policy.bpf.h>
 #include <hypertier/math.bpf.h>

@@ -2,14 +2,17 @@
 /*
  * random: a control. The fast tier gets a random but stable choice of memory, whatever its heat.
  *
- * Idea: what a policy is worth shows against one that knows nothing, on the same migration path and
- * at the same budget. A die is cast for each tile of 2 MiB, by its address: the share of tiles that
- * the fast tier has of all memory is chosen, samples of the others are ignored. It is done with the
- * samples because ranges take their shape from heat: a random score for each range would find hot
- * memory, whose ranges are small and fit. All moves are admitted: the loader's payback test would
- * make a policy of it.
+ * Idea: what a policy is worth shows against one that knows nothing, on the same migration path
+ * and at the same budget. A die is cast for each tile of 2 MiB, by its address: the share of tiles
+ * that the fast tier has of all memory is chosen, samples of the others are ignored. It is done
+ * with the samples because ranges take their shape from heat: a random score for each range would
+ * find hot memory, whose ranges are small and fit. All moves are admitted: the loader's payback
+ * test would make a policy of it.
+ *
  * Knobs: seed.
+ *
  * Wrong choice for anything but comparing; average over seeds.
+ *
  * Source: none needed.
  */
 #include <hypertier/policy.bpf.h>

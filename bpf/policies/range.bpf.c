@@ -2,13 +2,14 @@
 /*
  * range: hottest ranges first, by heat per page.
  *
- * Idea: guest virtual addresses carry locality, so a few ranges of equal density describe a process
- * (Demeter, SOSP '25). Differences: density is measured per resident page, ranges merge as well as
- * split, dispersed ranges are ranked by the pages' own counts, and sequential scans, which touch
- * every page about once and never return in time to repay a move, rank below anything re-used.
+ * Idea: guest virtual addresses carry locality, so a few ranges of equal density describe a
+ * process (Demeter, SOSP '25). Differences: density is measured per resident page, ranges merge as
+ * well as split, dispersed ranges are ranked by the pages' own counts, and sequential scans, which
+ * touch every page about once and never return in time to repay a move, rank below anything
+ * re-used.
  *
- * Wrong choice when latency differs more between accesses than between tiers (pointer chasing beside
- * streaming): heat counts accesses, not stalls.
+ * Wrong choice when latency differs more between accesses than between tiers (pointer chasing
+ * beside streaming): heat counts accesses, not stalls.
  */
 #include <hypertier/policy.bpf.h>
 

@@ -2,16 +2,20 @@
 /*
  * recency: memory touched lately, and before that as well.
  *
- * Idea: time is cut into windows of a few epochs. What counts is how densely a range was touched in
- * this window and in the one before it, the lesser of the two: one touch proves nothing, a second
- * one in another window does. Ranges fall into generations by the power of two of that density, and
- * members of one generation never displace each other. Older windows are forgotten altogether, so
- * the policy follows a moving hot set without waiting for old heat to fade. Knobs: window, least.
+ * Idea: time is cut into windows of a few epochs. What counts is how densely a range was touched
+ * in this window and in the one before it, the lesser of the two: one touch proves nothing, a
+ * second one in another window does. Ranges fall into generations by the power of two of that
+ * density, and members of one generation never displace each other. Older windows are forgotten
+ * altogether, so the policy follows a moving hot set without waiting for old heat to fade.
+ *
+ * Knobs: window, least.
+ *
  * Wrong choice where samples are few: two windows hold fewer of them than the heat map's average,
  * and what is left out comes back as noise. Cyclic sweeps larger than the fast tier defeat it as
- * they defeat every LRU. Source: second chance as in Linux's active list and MGLRU's generations;
- * TPP, Al Maruf et al., ASPLOS 2023 (a page is promoted on a hint fault only if it is on the active
- * list already).
+ * they defeat every LRU.
+ *
+ * Source: second chance as in Linux's active list and MGLRU's generations; TPP, Al Maruf et al.,
+ * ASPLOS 2023 (a page is promoted on a hint fault only if it is on the active list already).
  */
 #include <hypertier/policy.bpf.h>
 #include <hypertier/math.bpf.h>

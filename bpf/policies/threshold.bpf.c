@@ -2,15 +2,18 @@
 /*
  * threshold: memory is hot when it was sampled often enough, with a lower bar for staying hot.
  *
- * Idea: two static counts per 2 MiB decide, one for all samples and a smaller one for stores, which
- * slow media take worse than loads; no memory is hotter than another hot one, so hot pages never
- * displace each other. Counts fade as the heat map does; a range that sits in the fast tier stays
- * hot down to a second, lower bar, which takes the place of the original's cooling clock. Knobs:
- * hot, hot_writes, cool. Samples per 2 MiB as the heat map keeps them: the average over all memory
- * in use is about 8 (struct ht_live in loader/heatmap.h), so 8 means "above average". Wrong choice
- * where the hot set exceeds the fast tier (which hot pages are in it is then chance), and where
- * nobody is there to tune: the right bar moves with sampling rate and workload. Source: HeMem,
- * Raybuck et al., SOSP 2021 (8 loads or 4 stores, cooling at 18).
+ * Idea: two static counts per 2 MiB decide, one for all samples and a smaller one for stores,
+ * which slow media take worse than loads; no memory is hotter than another hot one, so hot pages
+ * never displace each other. Counts fade as the heat map does; a range that sits in the fast tier
+ * stays hot down to a second, lower bar, which takes the place of the original's cooling clock.
+ *
+ * Knobs: hot, hot_writes, cool. Samples per 2 MiB as the heat map keeps them: the average over all
+ * memory in use is about 8 (struct ht_live in loader/heatmap.h), so 8 means "above average".
+ *
+ * Wrong choice where the hot set exceeds the fast tier (which hot pages are in it is then chance),
+ * and where nobody is there to tune: the right bar moves with sampling rate and workload.
+ *
+ * Source: HeMem, Raybuck et al., SOSP 2021 (fixed read and write counts, cooling).
  */
 #include <hypertier/policy.bpf.h>
 

@@ -291,6 +291,7 @@ static void test_thread(void **state)
 	for (key = 0; !bpf_map_get_next_key(e->targets_fd, nr ? &key : NULL, &next); nr++)
 		key = next;
 	assert_int_equal(nr, 2); /* TGID and this process */
+	assert_int_equal(target_of(e, getpid()).flags, HT_TARGET_FOLLOW);
 	bpf_link__destroy(link);
 }
 

@@ -5,6 +5,8 @@
  */
 #include "fixture.h"
 
+#include <sched.h>
+
 static const struct ht_detail *detail(struct env *e, uint64_t va)
 {
 	struct ht_tile *t = env_tile(e, TGID, va);
@@ -175,17 +177,44 @@ static void test_halves(void **state)
 	}
 }
 
-/* Some samples per window only, but always on the same page. */
+/* What this CPU has counted so far, of which the sampler's tests within a window depend. */
+static uint64_t counted_here(struct env *e, int cpu)
+{
+	struct ht_cpu_stats *st = calloc(e->nr_cpus, sizeof(*st));
+	uint32_t zero = 0;
+	uint64_t n;
+
+	assert_non_null(st);
+	assert_int_equal(bpf_map_lookup_elem(e->stats_fd, &zero, st), 0);
+	n = st[cpu].counted;
+	free(st);
+	return n;
+}
+
+/*
+ * Few samples per window, but always on the same page. Tests within a window are every eighth
+ * sample of a CPU; here that one is always another tile's, so it is the window's end that has to
+ * tell.
+ */
 static void test_slow(void **state)
 {
 	struct env *e = *state;
-	int tick;
+	int cpu = sched_getcpu(), tick, i;
+	cpu_set_t set;
+	uint64_t n;
 
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+	n = counted_here(e, cpu);
 	for (tick = 0; tick < 6; tick++) {
-		put_n(e, VA + 99 * PAGE, 6);
+		for (i = 0; i < 7; i++)
+			put(e, TGID, n++ % 8 ? VA + 99 * PAGE : 2 * VA + tick * HT_TILE_SIZE);
 		run_queued(e);
 		e->ctl->tick++;
 	}
+	if (n % 8 == 0)
+		put_now(e, 2 * VA + tick * HT_TILE_SIZE);
 	put_now(e, VA + 99 * PAGE);
 	assert_non_null(detail(e, VA));
 	put_n(e, VA + 99 * PAGE, 3);

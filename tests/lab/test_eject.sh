@@ -8,5 +8,5 @@ cd "$(dirname "$0")/../.." || exit 1
 need_lab 6.12
 
 bad=build/tests/bpf limit=400
-boot eject-6.12 guest-eject.sh -f $bad/bad_thrash.bpf.o:bad_thrash.bpf.o -f $bad/bad_inverse.bpf.o:bad_inverse.bpf.o
+boot eject-6.12 guest-eject.sh -f $bad/bad_flip.bpf.o:bad_flip.bpf.o -f $bad/bad_inverse.bpf.o:bad_inverse.bpf.o
 exit $((failed > 0))
