@@ -250,8 +250,8 @@ static __noinline void ht_give_detail(struct ht_ctl *c, struct ht_tile *t, struc
 }
 
 /*
- * A mild skew does not show in bits. A tile with enough samples is looked at by page; the loader takes
- * the block back if its pages turn out alike, and so many samples later it is looked at again.
+ * A mild skew does not show in bits. A tile with enough samples is looked at by page; the loader
+ * takes the block back if its pages turn out alike, and so many samples later looks again.
  */
 static __always_inline void ht_test_tile(struct ht_ctl *c, struct ht_tile *t,
 					 struct ht_cpu_stats *st)

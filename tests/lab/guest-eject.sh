@@ -38,7 +38,7 @@ test_thrash()
 	hypertier-load bad_flip.bpf.o 2>"$tmp/again.err"
 	check "thrash: it may not come back at once" 7 $?
 	epoch=$(status epoch)
-	wait_for 60 status_is epoch "> $epoch + 40"
+	wait_for 60 status_is epoch "> $epoch + 20"
 	check "thrash: the built-in policy stays" "1 range" "$(status ejections) $(status policy)"
 	stop
 	check "thrash: the loader ends well" 0 $status
@@ -49,7 +49,7 @@ test_thrash()
 # updates, so the larger one has a fraction by page.
 test_worse()
 {
-	spawn v warm=plain:100:0 hot=plain:20:1
+	spawn v warm=plain:100:1 hot=plain:20:1 || return
 	# shellcheck disable=SC2086
 	load_wait worse $common $range || return
 	wait_for 60 more_in_node v hot 0 0.8 && ok "worse: the hot set gets into the fast tier" ||
