@@ -187,10 +187,26 @@ static int switch_source(struct ht_engine *e, struct ht_object *o, char *error, 
 	return 0;
 }
 
+/*
+ * Share of the heat that is in the fastest tier, of that in pages that are anywhere: memory given
+ * back keeps its heat for a while, and is nobody's fault. Negative when it says nothing of a
+ * policy.
+ */
+static double judged_share(const struct ht_engine *e)
+{
+	uint64_t placed = 0;
+	unsigned int t;
+
+	if (e->cfg->dry_run || e->nr_tiers < 2 || e->sample_rate < SHARE_SAMPLES)
+		return -1;
+	for (t = 0; t < HT_SPACE_TIERS; t++)
+		placed += e->ranges.heat_in_tier[t];
+	return placed ? (double)e->ranges.heat_in_tier[0] / placed : -1;
+}
+
 static void take_over(struct ht_engine *e, struct ht_object *o, const struct ht_exit *why)
 {
 	struct ht_object *old = e->policy;
-	bool known = e->sample_rate >= SHARE_SAMPLES;
 
 	e->policy = o;
 	e->heat.mem = o->mem;
@@ -210,7 +226,7 @@ static void take_over(struct ht_engine *e, struct ht_object *o, const struct ht_
 	/* What the old one did is not the new one's fault. */
 	e->ops_err = 0;
 	e->ops_ns = 0;
-	ht_watch_start(&e->watch, why->kind == HT_EXIT_SWAP && known ? e->metrics.fast_share : -1);
+	ht_watch_start(&e->watch, why->kind == HT_EXIT_SWAP ? judged_share(e) : -1);
 }
 
 int ht_swap(struct ht_engine *e, const char *path, char *const *sets, size_t nr_sets,
@@ -285,11 +301,11 @@ void ht_swap_watch(struct ht_engine *e)
 		.epoch_ns = e->cfg->epoch_ms * 1000000ULL,
 		.moved = m->promoted + m->demoted - e->moved_at_swap,
 		.wasted = m->wasted - e->wasted_at_swap,
-		.fast_share = m->fast_share,
-		.share_known = e->sample_rate >= SHARE_SAMPLES,
+		.fast_share = judged_share(e),
 	};
 	struct ht_exit why = {};
 
+	s.share_known = s.fast_share >= 0;
 	if (e->observe)
 		return;
 	if (e->ops_err) {

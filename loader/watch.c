@@ -18,7 +18,10 @@ static enum ht_exit_kind out(struct ht_exit *e, enum ht_exit_kind kind)
 
 static bool thrashes(struct ht_watch *w, const struct ht_watch_sample *s)
 {
-	if (s->moved >= w->seen_moved && s->wasted >= w->seen_wasted) {
+	bool own = w->epochs > HT_WATCH_GRACE;
+
+	/* Until then, a move that undoes one of the predecessor's counts as wasted too. */
+	if (own && s->moved >= w->seen_moved && s->wasted >= w->seen_wasted) {
 		w->moved += s->moved - w->seen_moved;
 		w->wasted += s->wasted - w->seen_wasted;
 	}

@@ -23,9 +23,10 @@
 #define HT_WATCH_WASTE 0.6
 #define HT_WATCH_WASTE_PAGES 8192
 #define HT_WATCH_WASTE_HISTORY 65536
-/* Fast share below this part of the predecessor's, for so many epochs, after a grace time. */
+/* Fast share below this part of the predecessor's, for so many epochs. */
 #define HT_WATCH_SHARE 0.7
 #define HT_WATCH_SHARE_EPOCHS 10
+/* Epochs before waste and fast share are judged: the predecessor's moves are behind us then. */
 #define HT_WATCH_GRACE 20
 /* An ejected policy stays out for so many seconds, doubling; after so many times for good. */
 #define HT_WATCH_BACKOFF_S 60

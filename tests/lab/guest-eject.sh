@@ -45,8 +45,8 @@ test_thrash()
 	quit w
 }
 
-# A hot set in the fast tier, and a policy that prefers what is less hot: both regions get as many
-# updates, so the larger one has a fraction by page.
+# A hot set in the fast tier, and a policy that goes by addresses alone: warm is mapped first and thus
+# higher. Both regions get as many updates, so the larger one has a fraction by page.
 test_worse()
 {
 	spawn v warm=plain:100:1 hot=plain:20:1 || return
@@ -56,11 +56,11 @@ test_worse()
 		not_ok "worse: the hot set gets into the fast tier ($(in_node v hot 0))"
 	wait_for 30 status_is fast_share "> 0.7"
 	share=$(status fast_share)
-	hypertier-load bad_inverse.bpf.o >"$tmp/inverse.out" 2>&1
-	check "worse: a policy is swapped in that wants it out" "0 bad_inverse" "$? $(status policy)"
+	hypertier-load --set period=1000 bad_flip.bpf.o >"$tmp/worse.swap" 2>&1
+	check "worse: a policy is swapped in that wants it out" "0 bad_flip" "$? $(status policy)"
 	wait_for 90 status_is ejections "> 0"
 	bpftool map dump pinned /sys/fs/bpf/hypertier/control >"$tmp/control"
-	check_ejected worse 6 bad_inverse "fast share [0-9]+ %, predecessor's [0-9]+ %"
+	check_ejected worse 6 bad_flip "fast share [0-9]+ %, predecessor's [0-9]+ %"
 	wait_for 60 more_in_node v hot 0 0.8 && ok "worse: the hot set comes back to the fast tier" ||
 		not_ok "worse: the hot set comes back to the fast tier ($(in_node v hot 0))"
 	holds "worse: the fast share is what it was" "$(status fast_share) > 0.9 * $share"

@@ -45,6 +45,14 @@ static void test_slow_at_times(void **state)
 		assert_int_equal(slow(LIMIT), HT_EXIT_NONE);
 }
 
+static void idle(unsigned int epochs)
+{
+	struct ht_watch_sample s = { .epoch_ns = EPOCH };
+
+	while (epochs--)
+		assert_int_equal(ht_watch_epoch(&w, &s, &why), HT_EXIT_NONE);
+}
+
 static enum ht_exit_kind moved(uint64_t pages, uint64_t wasted)
 {
 	struct ht_watch_sample s = { .epoch_ns = EPOCH, .moved = pages, .wasted = wasted };
@@ -56,6 +64,7 @@ static void test_thrash(void **state)
 {
 	uint64_t n = HT_WATCH_WASTE_PAGES;
 
+	idle(HT_WATCH_GRACE);
 	assert_int_equal(moved(n - 1, n - 1), HT_EXIT_NONE);
 	assert_int_equal(moved(n, n), HT_EXIT_THRASH);
 	assert_int_equal(why.kind, HT_EXIT_THRASH);
@@ -66,8 +75,20 @@ static void test_thrash_limit(void **state)
 {
 	uint64_t n = 10000;
 
+	idle(HT_WATCH_GRACE);
 	assert_int_equal(moved(n, n * HT_WATCH_WASTE), HT_EXIT_NONE);
 	assert_int_equal(moved(n, n * HT_WATCH_WASTE + 1), HT_EXIT_THRASH);
+}
+
+/* Who undoes what the predecessor did wastes nothing of his own. */
+static void test_undoes_predecessor(void **state)
+{
+	uint64_t n = 0, wasted = 0;
+
+	for (int i = 0; i < HT_WATCH_GRACE; i++)
+		assert_int_equal(moved(n += 4096, wasted += 4096), HT_EXIT_NONE);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(moved(n += 4096, wasted += 40), HT_EXIT_NONE);
 }
 
 /* What a policy did well for a day excuses nothing for another day. */
@@ -96,6 +117,7 @@ static void test_some_waste(void **state)
 /* Counters that went back (they never should) make no policy guilty. */
 static void test_counters_back(void **state)
 {
+	idle(HT_WATCH_GRACE);
 	assert_int_equal(moved(100000, 1000), HT_EXIT_NONE);
 	assert_int_equal(moved(5, 4), HT_EXIT_NONE);
 	assert_int_equal(moved(6, 5), HT_EXIT_NONE);
@@ -173,7 +195,10 @@ static void test_extremes(void **state)
 		ht_watch_epoch(&w, &s, &why);
 	assert_int_equal(why.kind, HT_EXIT_STALL);
 	assert_true(strlen(why.reason) < sizeof(why.reason));
-	s.ops_ns = 0;
+	s.ops_ns = s.moved = s.wasted = 0;
+	w.epochs = HT_WATCH_GRACE;
+	assert_int_equal(ht_watch_epoch(&w, &s, &why), HT_EXIT_NONE);
+	s.moved = s.wasted = UINT64_MAX;
 	assert_int_equal(ht_watch_epoch(&w, &s, &why), HT_EXIT_THRASH);
 	assert_true(strlen(why.reason) < sizeof(why.reason));
 }
@@ -234,6 +259,7 @@ int main(void)
 		cmocka_unit_test_setup(test_slow_at_times, start),
 		cmocka_unit_test_setup(test_thrash, start),
 		cmocka_unit_test_setup(test_thrash_limit, start),
+		cmocka_unit_test_setup(test_undoes_predecessor, start),
 		cmocka_unit_test_setup(test_thrash_after_good_days, start),
 		cmocka_unit_test_setup(test_some_waste, start),
 		cmocka_unit_test_setup(test_counters_back, start),
