@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "journal.h"
@@ -581,20 +582,38 @@ static void say_busy(const struct ht_journal *j, const char *dir)
 		pr_err("another hypertier-load runs (it holds %s/lock); stop it first", dir);
 }
 
+/*
+ * A loader that was killed is gone only when all of its files are closed, in the order of their
+ * numbers: who saw its socket close may be here before its lock is free.
+ */
+static int lock_soon(int fd)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	int tries = 50;
+
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		if (!--tries)
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static int take_lock(struct ht_journal *j, const char *dir)
 {
 	char buf[32];
-	int n;
+	int n, err;
 
 	j->lock_fd = openat(j->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (j->lock_fd < 0)
 		return -errno;
-	if (flock(j->lock_fd, LOCK_EX | LOCK_NB)) {
-		if (errno != EWOULDBLOCK)
-			return -errno;
+	err = lock_soon(j->lock_fd);
+	if (err == -EBUSY)
 		say_busy(j, dir);
-		return -EBUSY;
-	}
+	if (err)
+		return err;
 	n = snprintf(buf, sizeof(buf), "%d\n", getpid());
 	/* Only the message above reads it, so a failure costs nothing else. */
 	if (ftruncate(j->lock_fd, 0) || pwrite(j->lock_fd, buf, n, 0) != n)

@@ -9,9 +9,9 @@ BUILD=${BUILD:-build}
 kernels=("$@")
 [ ${#kernels[@]} -gt 0 ] || kernels=(6.1 6.12 newest)
 tests=(test_attach test_sampler test_dispersion test_hook)
-log=$BUILD/results/lab-bpf.log
 failed=0
-mkdir -p "$(dirname "$log")"
+log_of() { echo "$BUILD/results/lab-bpf-$1.log"; }
+mkdir -p "$BUILD/results"
 
 files=(-f "$BUILD/tests/bpf/policy_all.bpf.o" -f "$BUILD/tests/bpf/policy_abi.bpf.o")
 for t in "${tests[@]}"; do
@@ -22,21 +22,40 @@ for t in "${tests[@]}"; do
 	files+=(-f "$BUILD/tests/bpf/$t")
 done
 
-for k in "${kernels[@]}"; do
-	if [ ! -d "$BUILD/lab/kernel/$k" ]; then
-		echo "ok - BPF tests on $k # SKIP no such kernel in the lab (tools/setup --kernels all)"
-		continue
+run_kernel()
+{
+	[ -d "$BUILD/lab/kernel/$1" ] || return
+	tools/lab/lab run -k "$1" -t 300 "${files[@]}" -- \
+		"for t in ${tests[*]}; do $BUILD/tests/bpf/\$t || bad=1; done; exit \${bad:-0}" >"$(log_of "$1")" 2>&1
+	echo "exit status $?" >>"$(log_of "$1")"
+}
+
+check_kernel()
+{
+	local log good end
+
+	if [ ! -d "$BUILD/lab/kernel/$1" ]; then
+		echo "ok - BPF tests on $1 # SKIP no such kernel in the lab (tools/setup --kernels all)"
+		return
 	fi
-	tools/lab/lab run -k "$k" -t 300 "${files[@]}" -- \
-		"for t in ${tests[*]}; do $BUILD/tests/bpf/\$t || bad=1; done; exit \${bad:-0}" >"$log" 2>&1
-	rc=$?
+	log=$(log_of "$1")
 	good=$(grep -cE '^\[ +OK \]' "$log")
-	if [ $rc = 0 ] && [ "$good" -gt 30 ] && ! grep -q '^\[  SKIPPED \]' "$log"; then
-		echo "ok - $good BPF tests on $k"
+	end=$(tail -n 1 "$log")
+	if [ "$end" = "exit status 0" ] && [ "$good" -gt 30 ] && ! grep -q '^\[  SKIPPED \]' "$log"; then
+		echo "ok - $good BPF tests on $1"
 	else
-		echo "not ok - BPF tests on $k (exit status $rc, $good passed)"
+		echo "not ok - BPF tests on $1 ($end, $good passed)"
 		grep -E 'FAILED|SKIPPED|ERROR|LINE|cannot|panic' "$log" | head -n 30 | sed 's/^/# /'
 		failed=1
 	fi
+}
+
+for k in "${kernels[@]}"; do
+	run_kernel "$k" &
+	[ "$(jobs -pr | wc -l)" -lt 2 ] || wait -n
+done
+wait
+for k in "${kernels[@]}"; do
+	check_kernel "$k"
 done
 exit $failed

@@ -94,7 +94,7 @@ boot()
 		[ -f "$k" ] && [ -x "$k" ] && set -- -f "$k" "$@"
 	done
 	run_guest "$@"
-	# The emulator's clock is this machine's TSC, which runs on while the machine itself is paused.
+	# Guests' clocks were seen to jump, ahead or back; the likely cause is this machine having been paused.
 	if ! clock_is_right; then
 		echo "# $name: the guest's clock jumped; once more"
 		run_guest "$@"
