@@ -2,6 +2,7 @@
 # make            the loader, the policies and the tools
 # make demo       boot a two-tier guest, tier it, show the fast share rising
 # make test       every test
+# make install    PREFIX=/usr/local, DESTDIR; make deb: Debian packages
 # make help       the rest
 BUILD ?= build
 CC ?= gcc
@@ -22,27 +23,30 @@ endif
 WARN := -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS ?= -O2 -g
 HT_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -DHT_VERSION='"$(VERSION)"' -Iinclude $(CFLAGS) $(SAN)
-LIBS := -lbpf -lelf -lz -lnuma -ljson-c -lm
+LIBS := -lbpf -lelf -lz -lnuma -ljson-c -lcap -lm
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BPF_CFLAGS := -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_x86 $(WARN) -Wno-missing-prototypes \
 	-Wno-missing-declarations -Wno-compare-distinct-pointer-types \
 	-Ivmlinux -Ibpf -Iinclude -I/usr/include/$(MULTIARCH)
 
 LOADER_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out loader/main.c,$(wildcard loader/*.c)))
+PROVISION_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out provision/main.c,$(wildcard provision/*.c)))
 POLICIES := $(patsubst bpf/policies/%.bpf.c,$(BUILD)/policies/%.bpf.o,$(wildcard bpf/policies/*.bpf.c))
 TEST_BPF := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/bpf/%.bpf.o,$(wildcard tests/bpf/*.bpf.c)) \
 	$(patsubst tools/bench/%.bpf.c,$(BUILD)/bench/%.bpf.o,$(wildcard tools/bench/*.bpf.c))
 UNIT := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 BPFTEST := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bpf/test_*.c))
-WORKLOADS := $(patsubst tools/workload/%.c,$(BUILD)/workload/%,$(wildcard tools/workload/*.c))
+WORKLOADS := $(patsubst tools/workload/%.c,$(BUILD)/workload/%,$(wildcard tools/workload/*.c)) \
+	$(patsubst tools/workload/preload/%.c,$(BUILD)/workload/%.so,$(wildcard tools/workload/preload/*.c))
 BENCH := $(patsubst tools/bench/%.c,$(BUILD)/bench/%,$(filter-out %.bpf.c,$(wildcard tools/bench/*.c)))
 LABTOOLS := $(patsubst tests/lab/%.c,$(BUILD)/tests/lab/%,$(wildcard tests/lab/*.c))
 PLUGIN := $(patsubst tools/lab/%.c,$(BUILD)/lab/%.so,$(wildcard tools/lab/emu*.c))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help clean policies setup demo test test-programs bench-sample bench-planner bench-tools bench-quick bench
-all: $(BUILD)/hypertier-load policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report $(BUILD)/replay
+.PHONY: kmod bench-migrate all help clean policies setup demo test test-programs bench-sample bench-planner bench-tools bench-quick bench
+all: $(BUILD)/hypertier-load $(BUILD)/hypertier-provision policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report $(BUILD)/replay \
+	$(BUILD)/hypertier-top $(BUILD)/hypertier-heatmap
 policies: $(POLICIES)
 
 $(BUILD)/loader/%.o: loader/%.c
@@ -63,6 +67,19 @@ $(BUILD)/hypertier-load: $(BUILD)/loader/main.o $(BUILD)/loader.a
 	$(call msg,LD,$@)
 	$(Q)$(CC) $(HT_CFLAGS) $^ $(LIBS) -o $@
 
+$(BUILD)/provision/%.o: provision/%.c
+	$(call msg,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/provision.a: $(PROVISION_OBJ)
+	$(call msg,AR,$@)
+	$(Q)rm -f $@; ar rcs $@ $^
+
+$(BUILD)/hypertier-provision: $(BUILD)/provision/main.o $(BUILD)/provision.a $(BUILD)/loader.a
+	$(call msg,LD,$@)
+	$(Q)$(CC) $(HT_CFLAGS) $^ -ljson-c -lm -o $@
+
 $(BUILD)/policies/%.bpf.o: bpf/policies/%.bpf.c
 	$(call msg,BPF,$@)
 	@mkdir -p $(@D)
@@ -78,24 +95,38 @@ $(BUILD)/bench/%.bpf.o: tools/bench/%.bpf.c
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/tests/%: tests/%.c $(BUILD)/loader.a
+$(BUILD)/tests/%: tests/%.c $(BUILD)/loader.a $(BUILD)/provision.a
 	$(call msg,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $< $(BUILD)/loader.a -lcmocka $(LIBS) -lm -lpthread -o $@
+	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $< $(BUILD)/provision.a $(BUILD)/loader.a -lcmocka $(LIBS) -lm -lpthread -o $@
 
 $(BUILD)/replay: tools/replay/replay.c tools/replay/gen.c $(BUILD)/loader.a
 	$(call msg,LD,$@)
 	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -iquote tools/replay -MMD -MP -MF $@.d $(filter %.c,$^) $(BUILD)/loader.a $(LIBS) -o $@
+
+$(BUILD)/hypertier-top: $(wildcard tools/top/*.c) $(BUILD)/loader.a
+	$(call msg,LD,$@)
+	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $^ -lncursesw -ltinfo $(LIBS) -o $@
+
+$(BUILD)/hypertier-heatmap: $(wildcard tools/heatmap/*.c) $(BUILD)/loader.a
+	$(call msg,LD,$@)
+	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $^ -lpng $(LIBS) -o $@
 
 $(BUILD)/demo/%: tools/demo/%.c
 	$(call msg,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HT_CFLAGS) -MMD -MP -MF $@.d $< -ljson-c -lm -o $@
 
+$(BUILD)/workload/sqlite: WORKLOAD_LIBS := -lsqlite3
 $(BUILD)/workload/%: tools/workload/%.c
 	$(call msg,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(HT_CFLAGS) -MMD -MP -MF $@.d $< -lm -lpthread -lnuma -o $@
+	$(Q)$(CC) $(HT_CFLAGS) -MMD -MP -MF $@.d $< -lm -lpthread -lnuma $(WORKLOAD_LIBS) -o $@
+
+$(BUILD)/workload/%.so: tools/workload/preload/%.c
+	$(call msg,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HT_CFLAGS) -fPIC -shared -MMD -MP -MF $@.d $< -o $@
 
 $(BUILD)/bench/%: tools/bench/%.c $(BUILD)/loader.a
 	$(call msg,LD,$@)
@@ -120,12 +151,22 @@ test-programs: all $(UNIT) $(BPFTEST) $(TEST_BPF) $(LABTOOLS)
 
 # make test T=ranges runs the tests whose name contains "ranges".
 test:
-	$(Q)tools/setup --kernels all
+	$(Q)tools/setup --kernels all --chroot --modules
 	$(Q)$(MAKE) --no-print-directory test-programs
 	$(Q)tests/run $(T)
 
 bench-sample: $(BUILD)/bench/sample $(TEST_BPF) policies
 	$(Q)$(BUILD)/bench/sample
+
+# The kernel helper for the lab's kernels, with their own compilers.
+KMOD_KERNELS ?= 6.12 newest
+kmod:
+	$(Q)tools/setup --kernels "$(KMOD_KERNELS)" --modules
+	$(Q)kmod/build-lab $(KMOD_KERNELS)
+
+# Exchange against two calls of move_pages, in a guest; docs/kernel-helper.md.
+bench-migrate: kmod $(BUILD)/bench/migrate
+	$(Q)tools/bench/migrate-lab
 
 bench-planner: $(BUILD)/replay policies
 	$(Q)tools/bench/planner
@@ -143,11 +184,28 @@ bench:
 	$(Q)$(MAKE) --no-print-directory bench-tools
 	$(Q)tools/bench/eval full
 
+# Man pages are made of the programs' --help and packaging/man/*.in.
+man: all
+	$(Q)BUILD=$(BUILD) VERSION=$(VERSION) packaging/man/build $(BUILD)/man
+
+# make install [DESTDIR=] [PREFIX=/usr/local] [SYSCONFDIR=/etc], and its opposite; docs/install.md
+SYSCONFDIR ?= /etc
+INSTALL_ENV = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(BUILD)' VERSION='$(VERSION)'
+install: man
+	$(Q)$(INSTALL_ENV) packaging/install
+
+uninstall:
+	$(Q)$(INSTALL_ENV) packaging/install --uninstall
+
+deb: man
+	$(Q)BUILD=$(BUILD) VERSION=$(VERSION) packaging/deb $(BUILD)/deb
+
 help:
 	@sed -n '2,/^BUILD/{/^#/s/^# \?//p}' Makefile
 
 clean:
-	rm -rf $(BUILD)/loader $(BUILD)/loader.a $(BUILD)/hypertier-load $(BUILD)/policies \
+	rm -rf $(BUILD)/man $(BUILD)/deb $(BUILD)/loader $(BUILD)/loader.a $(BUILD)/hypertier-load $(BUILD)/policies \
+		$(BUILD)/provision $(BUILD)/provision.a $(BUILD)/hypertier-provision \
 		$(BUILD)/tests $(BUILD)/workload $(BUILD)/bench $(BUILD)/lab/*.so
 
--include $(wildcard $(foreach d,loader policies tests/unit tests/bpf tests/lab workload bench lab,$(BUILD)/$(d)/*.d))
+-include $(wildcard $(foreach d,loader provision policies tests/unit tests/bpf tests/lab workload bench lab,$(BUILD)/$(d)/*.d))

@@ -238,7 +238,8 @@ static void absolute(const char *policy, char path[PATH_MAX])
 static void warn_of_ignored(const struct ht_config *c)
 {
 	if (c->sel.nr_pid || c->sel.nr_comm || c->sel.nr_cgroup || c->source || c->fast ||
-	    c->slow || c->dry_run || c->duration_s || c->stats_s || c->record || c->stats_file)
+	    c->slow || c->dry_run || c->duration_s || c->stats_s || c->record ||
+	    c->prometheus || c->stats_file)
 		pr_warn("a loader%s%s runs already and was asked to swap its policy: of the "
 			"options, "
 			"only --set counts; for a second loader, give it an --instance name",

@@ -8,6 +8,7 @@
 
 #include <hypertier/stats.h>
 
+#include "migrate.h"
 #include "source.h"
 #include "targets.h"
 
@@ -30,6 +31,16 @@ enum ht_command {
 	HT_CMD_UNLOAD,
 	HT_CMD_LIST,
 	HT_CMD_HELP_POLICY,
+	HT_CMD_VALIDATE,
+};
+
+/* Stages that run in their naive form, to measure what they are worth. */
+enum ht_ablate {
+	HT_ABLATE_SOURCE = 1,	 /* hint faults instead of sampled accesses */
+	HT_ABLATE_RANGES = 2,	 /* each 2 MiB a range, no split, merge or page detail */
+	HT_ABLATE_PLANNER = 4,	 /* above the mean goes up in the order of addresses, no budget */
+	HT_ABLATE_ADMISSION = 8, /* whatever is planned moves, gain or loss */
+	HT_ABLATE_EXCHANGE = 16, /* move_pages(2) even where pages could be exchanged */
 };
 
 enum ht_on_eject { HT_EJECT_DEFAULT, HT_EJECT_STOP };
@@ -38,6 +49,8 @@ enum ht_on_eject { HT_EJECT_DEFAULT, HT_EJECT_STOP };
 #define HT_EPOCH_MS 500
 #define HT_BUDGET_MIB 256 /* MiB/s; a CXL x8 link carries some 17 GiB/s, see docs/design.md */
 #define HT_RSS_FLOOR_MIB 64
+
+struct ht_conf_line;
 
 struct ht_config {
 	enum ht_command command;
@@ -55,15 +68,32 @@ struct ht_config {
 	char **set;		 /* knobs, "name=value" */
 	size_t nr_set;
 	enum ht_on_eject on_eject;
+	enum ht_backend backend; /* how pages move */
 	char run_dir[96], pin_dir_of_instance[128];
 	const char *pin_dir;
 	const char *record;	/* file to record samples to, NULL = none */
+	const char *prometheus; /* file for node_exporter's textfile collector, NULL = none */
+	const char *report;	/* port to the host, NULL = none */
 	const char *stats_file; /* closing statistics, NULL = none */
+	const char *config; /* validate: the file */
+	/* While a file is read: the line. Afterwards: its text, and what came from it. */
+	const struct ht_conf_line *line;
+	char *file_text, *policy_path;
+	size_t nr_set_of_file;
+	bool policy_of_file, targets_of_file;
+	unsigned int ablate; /* enum ht_ablate */
 	bool dry_run, json, probe, no_pin;
 	int verbose;
 };
 
-/* Parses argv; exits by itself for --help, --version and usage errors. 0 or -ENOMEM. */
+/* The defaults. */
+void ht_config_init(struct ht_config *c);
+/*
+ * Takes the options of a configuration file, one "long-option = value" a line; flags take yes or no,
+ * "policy" is the policy. 0 or a negative errno, each bad line logged.
+ */
+int ht_config_file(struct ht_config *c, const char *path);
+/* Parses argv, after the file that it names; exits by itself for --help, --version and usage errors. 0 or -ENOMEM. */
 int ht_config_parse(struct ht_config *c, int argc, char **argv);
 void ht_config_free(struct ht_config *c);
 /* Bytes of "512", "64K", "1.5G"; -EINVAL. The unit of a bare number is given by unit. */

@@ -6,6 +6,7 @@
  * most HT_CONTROL_MAX bytes:
  *   {"op":"swap","policy":"/abs/path.bpf.o","set":["name=value",...]}
  *   {"op":"status"}   {"op":"unload"}
+ *   {"op":"status","ranges":N,"targets":N,"sort":"heat"}   with the first N, see docs/statistics.md
  * Answers have "ok" (boolean) and, where not ok, "error" (text).
  */
 #ifndef HT_CONTROL_H

@@ -20,11 +20,15 @@
 #include "bpflog.h"
 #include "control.h"
 #include "engine.h"
+#include "guest_report.h"
 #include "knobs.h"
 #include "log.h"
 #include "prereq.h"
+#include "privs.h"
 #include "record.h"
 #include "swap.h"
+
+#define STATUS_NS 10000000000ULL
 
 static int find_tiers(struct ht_engine *e)
 {
@@ -78,6 +82,7 @@ static int load_policy(struct ht_engine *e, enum ht_source_id source)
 	struct ht_object_opts opts = {
 		.fentry_target = fentry_target(e, source),
 		.source = source,
+		.record = e->cfg->record && source != HT_SRC_EMULATED,
 		.generation = 1,
 	};
 	size_t i;
@@ -172,23 +177,27 @@ static int open_parts(struct ht_engine *e)
 
 	err = ht_placement_open(&e->placement, e->roots, &e->tiers);
 	err = err ?: ht_mover_init(&e->mover, false);
+	if (!err && e->cfg->ablate & HT_ABLATE_EXCHANGE && !ht_migrate_pairs(e->mover.migrate))
+		pr_warn("--ablate exchange: pages cannot be exchanged here, so it changes nothing");
+	err = err ?: ht_migrate_choose(e->mover.migrate, e->cfg->backend);
 	err = err ?: ht_ranges_init(&e->ranges, e->policy->ranges, HT_RANGES_MAX);
+	e->ranges.fixed = e->cfg->ablate & HT_ABLATE_RANGES;
 	err = err ?: ht_plan_init(&e->plan, e->policy->moves, HT_MOVES_MAX, HT_RANGES_MAX);
 	return err ?: ht_follow_start(e);
 }
 
+/* The emulated source's samples pass through the loader; others come through a ring. */
 static int open_record(struct ht_engine *e, int source)
 {
+	int err;
+
 	if (!e->cfg->record)
 		return 0;
-	if (source != HT_SRC_EMULATED) {
-		pr_err("--record needs the emulated source: samples of %s are counted in the "
-		       "kernel "
-		       "and never pass through here",
-		       ht_source_name(source));
-		return -EOPNOTSUPP;
-	}
-	return ht_record_open(&e->source_opts.record, e->cfg->record, e->cfg->source_opts.period);
+	err = ht_record_open(&e->source_opts.record, e->cfg->record, source,
+			     e->cfg->source_opts.period);
+	if (err || source == HT_SRC_EMULATED)
+		return err;
+	return ht_record_ring(e->source_opts.record, e->policy->map_recording);
 }
 
 static int open_journal(struct ht_engine *e)
@@ -205,6 +214,25 @@ static int open_journal(struct ht_engine *e)
 	if (err == -EBUSY)
 		return HT_RC_BUSY;
 	return err ? HT_RC_ERROR : 0;
+}
+
+/* Opened now: where the file is to be, root may not write once it has given up capabilities. */
+static int open_stats_file(struct ht_engine *e)
+{
+	if (!e->cfg->stats_file)
+		return 0;
+	e->stats_out = fopen(e->cfg->stats_file, "we");
+	if (e->stats_out)
+		return 0;
+	pr_err("cannot write %s: %s", e->cfg->stats_file, strerror(errno));
+	return -errno;
+}
+
+/* Frame numbers of processes still to come, and what hint faults write back at the end. */
+static bool needs_admin(const struct ht_engine *e, int source)
+{
+	return source == HT_SRC_HINT_FAULT ||
+	       !strcmp(ht_placement_backend(e->placement), "pagemap");
 }
 
 static int start(struct ht_engine *e)
@@ -243,12 +271,15 @@ static int start(struct ht_engine *e)
 		return HT_RC_ERROR;
 	if (pin(e))
 		return HT_RC_ERROR;
-	if (open_record(e, source))
+	if (e->cfg->report && ht_guest_port_open(&e->guest_port, e->cfg->report))
+		return HT_RC_USAGE;
+	if (open_record(e, source) || open_stats_file(e))
 		return HT_RC_ERROR;
 	if (ht_source_open(&e->source, source, &e->source_opts, &e->policy->src, e->journal))
 		return HT_RC_SOURCE;
 	if (ht_engine_init_policy(e, e->policy))
 		return HT_RC_POLICY;
+	ht_swap_hook(e);
 	e->started_ns = ht_now_ns();
 	snprintf(e->metrics.policy, sizeof(e->metrics.policy), "%s", e->policy->info.name);
 	e->control_fd = ht_control_listen(e->cfg->run_dir);
@@ -258,6 +289,11 @@ static int start(struct ht_engine *e)
 	ht_watch_start(&e->watch, -1);
 	__atomic_store_n(&e->policy->mem.ctl->enabled, 1, __ATOMIC_RELEASE);
 	ht_report_start(e, why);
+	if (ht_privs_drop(needs_admin(e, source)))
+		return HT_RC_ERROR;
+	if (ht_report_prometheus(e))
+		return HT_RC_ERROR;
+	ht_notify(&e->notify, "READY=1\nSTATUS=policy %s, started", e->policy->info.name);
 	return 0;
 }
 
@@ -286,6 +322,7 @@ int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg)
 	e->stats_fd = -1;
 	e->control_fd = -1;
 	/* Before anything is changed, so that a signal during the start undoes it in order. */
+	ht_notify_open(&e->notify);
 	e->signal_fd = block_signals();
 	if (e->signal_fd < 0) {
 		pr_err("cannot block signals: %s", strerror(errno));
@@ -311,6 +348,16 @@ static int epoch_timer(unsigned int ms)
 	return fd;
 }
 
+static void tell_status(struct ht_engine *e)
+{
+	if (ht_now_ns() - e->told_ns < STATUS_NS)
+		return;
+	e->told_ns = ht_now_ns();
+	ht_notify(&e->notify, "STATUS=policy %s, %zu targets, fast share %.1f %%%s",
+		  e->metrics.policy, e->targets.nr, e->metrics.fast_share * 100,
+		  e->observe ? ", tiering stopped" : "");
+}
+
 /* One pass of the loop; true ends it. */
 static bool step(struct ht_engine *e, struct pollfd *fd)
 {
@@ -318,10 +365,11 @@ static bool step(struct ht_engine *e, struct pollfd *fd)
 	uint64_t expired;
 	int err;
 
-	if (poll(fd, 3, -1) < 0 && errno != EINTR) {
+	if (poll(fd, 3, ht_notify_timeout(&e->notify)) < 0 && errno != EINTR) {
 		e->err = -errno;
 		return true;
 	}
+	ht_notify_alive(&e->notify, ht_now_ns());
 	if (read(fd[0].fd, &si, sizeof(si)) == sizeof(si)) {
 		pr_debug("signal %u: stopping", si.ssi_signo);
 		return true;
@@ -341,33 +389,44 @@ static bool step(struct ht_engine *e, struct pollfd *fd)
 		return true;
 	}
 	ht_swap_watch(e);
+	if (e->guest_port)
+		ht_guest_port_epoch(e->guest_port, e);
+	ht_report_prometheus(e);
+	tell_status(e);
 	if (e->cfg->stats_s &&
 	    e->metrics.wall_ns - e->printed.wall_ns >= e->cfg->stats_s * 1000000000ULL - 50000000)
 		ht_report_stats(e);
 	return e->cfg->duration_s && e->metrics.wall_ns >= e->cfg->duration_s * 1000000000ULL;
 }
 
+/* Samples that were counted, or would have been, and for which the ring had no room. */
+static void report_recording(const struct ht_engine *e)
+{
+	const struct ht_metrics *m = &e->metrics;
+	uint64_t due = m->samples_counted + m->drop[HT_DROP_POLICY] + m->drop[HT_DROP_NO_TILE] +
+		       m->drop[HT_DROP_NO_SLOT];
+	uint64_t got = ht_record_samples(e->source_opts.record);
+
+	pr_info("recorded %llu samples to %s%s", (unsigned long long)got, e->cfg->record,
+		due > got + due / 1000 ? "; more came than the ring has room for" : "");
+}
+
 static void report_end(struct ht_engine *e)
 {
-	FILE *f;
-
+	if (e->cfg->record)
+		report_recording(e);
 	if (e->cfg->json)
 		ht_metrics_json(stdout, &e->metrics, "end");
 	else
 		ht_metrics_summary(stdout, &e->metrics);
-	if (!e->cfg->stats_file)
+	if (!e->stats_out)
 		return;
-	f = fopen(e->cfg->stats_file, "w");
-	if (!f) {
-		pr_err("cannot write %s: %s", e->cfg->stats_file, strerror(errno));
-		e->err = -errno;
-		return;
-	}
-	ht_metrics_json(f, &e->metrics, "end");
-	if (fclose(f)) {
+	ht_metrics_json(e->stats_out, &e->metrics, "end");
+	if (fclose(e->stats_out)) {
 		pr_err("cannot write %s: %s", e->cfg->stats_file, strerror(errno));
 		e->err = -errno;
 	}
+	e->stats_out = NULL;
 }
 
 int ht_engine_loop(struct ht_engine *e)
@@ -383,6 +442,7 @@ int ht_engine_loop(struct ht_engine *e)
 	} else {
 		while (!step(e, fd))
 			;
+		ht_notify(&e->notify, "STOPPING=1");
 		report_end(e);
 	}
 	close(fd[1].fd);
@@ -397,13 +457,17 @@ void ht_engine_stop(struct ht_engine *e)
 		__atomic_store_n(&e->policy->mem.ctl->enabled, 0, __ATOMIC_RELEASE);
 	if (e->source)
 		ht_source_close(e->source);
+	ht_guest_port_close(e->guest_port);
 	ht_record_close(e->source_opts.record);
+	if (e->cfg->prometheus && e->started_ns)
+		unlink(e->cfg->prometheus); /* or its last values would be taken for present ones */
 	if (e->policy && e->policy->obj)
 		ht_object_exit_policy(e->policy, &why);
 	if (e->placement && e->policy)
 		ht_follow_stop(e);
 	ht_plan_free(&e->plan);
 	ht_ranges_free(&e->ranges);
+	ht_hook_kernel_detach(&e->hook);
 	ht_mover_free(&e->mover);
 	if (e->placement)
 		ht_placement_close(e->placement);
@@ -415,6 +479,9 @@ void ht_engine_stop(struct ht_engine *e)
 		close(e->stats_fd);
 	if (e->signal_fd >= 0)
 		close(e->signal_fd);
+	if (e->stats_out)
+		fclose(e->stats_out);
+	ht_notify_close(&e->notify);
 	if (e->control_fd >= 0) {
 		close(e->control_fd);
 		ht_control_unlink(e->cfg->run_dir);

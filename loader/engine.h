@@ -8,12 +8,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "config.h"
 #include "heatmap.h"
+#include "hook_kernel.h"
 #include "journal.h"
 #include "metrics.h"
 #include "mover.h"
+#include "notify.h"
 #include "object.h"
 #include "placement.h"
 #include "planner.h"
@@ -24,6 +27,7 @@
 #include "tiers.h"
 #include "watch.h"
 
+struct ht_guest_port;
 struct json_object;
 
 /* CPU time of each stage of an epoch, for -v. */
@@ -60,11 +64,13 @@ struct ht_engine {
 	struct ht_ranges ranges;
 	struct ht_plan plan;
 	struct ht_mover mover;
+	struct ht_hook_kernel hook; /* the policy in the kernel helper, where there is one */
 	struct ht_stages stages;
 	struct ht_metrics metrics;	   /* now */
 	struct ht_metrics before, before2; /* at the end of the last epoch and the one before */
 	struct ht_metrics printed;	   /* at the last statistics line */
 	bool header_printed;
+	bool export_failed; /* and told: the file for Prometheus */
 	uint32_t epoch; /* from 1 */
 	uint64_t started_ns, cpu_base_ns;
 	uint64_t tick_samples; /* counted samples at the last aging step */
@@ -76,8 +82,12 @@ struct ht_engine {
 	double margin;	    /* by how much an exchange must raise the density, see epoch.c */
 	double sample_rate; /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
+	struct ht_guest_port *guest_port; /* NULL: the host is told nothing */
 	bool simulated;	     /* tools/replay: spaces, samples and free memory are made up */
 	uint64_t sim_period; /* then: accesses per sample */
+	struct ht_notify notify;
+	uint64_t told_ns; /* when the service manager got our status */
+	FILE *stats_out;  /* cfg's stats_file */
 	int signal_fd;	     /* SIGINT, SIGTERM, SIGHUP, blocked from the start on */
 	int stats_fd;	     /* keeps the kernel's BPF run-time statistics on */
 	int err;	     /* why the loop ended, 0 = as asked */
@@ -107,7 +117,10 @@ void ht_follow_stop(struct ht_engine *e);
 /* report.c: what was found, at the start. */
 void ht_report_start(const struct ht_engine *e, const char *source_why);
 void ht_report_stats(struct ht_engine *e);
-struct json_object *ht_report_status_json(const struct ht_engine *e);
+/* The file for Prometheus, if there is to be one; failures are told once. 0 or a negative errno. */
+int ht_report_prometheus(struct ht_engine *e);
+/* status.c: what is asked for at the control socket. */
+struct json_object *ht_status_json(const struct ht_engine *e, struct json_object *request);
 
 uint64_t ht_now_ns(void); /* CLOCK_MONOTONIC */
 uint64_t ht_cpu_ns(void); /* CPU time of this process */

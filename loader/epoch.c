@@ -252,7 +252,7 @@ static uint64_t budget(struct ht_engine *e)
 
 /*
  * Free memory of the tiers. The kernel's tables take longer to print than all the rest of a quiet
- * epoch takes, so they are read while pages move, and every so many epochs.
+ * epoch takes, so they are read while pages move, and every so many epochs; but each epoch where the host changes it.
  */
 #define FREE_EPOCHS 4
 static void read_free_memory(struct ht_engine *e)
@@ -262,7 +262,7 @@ static void read_free_memory(struct ht_engine *e)
 	struct ht_tier_mem mem;
 	unsigned int t;
 
-	if (!moved && e->epoch % FREE_EPOCHS != 1)
+	if (!moved && !e->guest_port && e->epoch % FREE_EPOCHS != 1)
 		return;
 	for (t = 0; t < e->nr_tiers; t++) {
 		if (ht_tiers_mem(&e->tiers, e->roots, t, &mem))
@@ -293,6 +293,12 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 	p->horizon = HORIZON;
 	p->margin = e->margin;
 	p->skip_loss = !(e->policy->info.ops & HT_OP_ADMIT);
+	if (e->cfg->ablate & HT_ABLATE_ADMISSION)
+		p->skip_loss = false;
+	if (e->cfg->ablate & HT_ABLATE_PLANNER) {
+		p->naive = true;
+		p->budget_pages = UINT64_MAX;
+	}
 	e->metrics.fast_free = p->free_pages[0];
 }
 
@@ -345,7 +351,8 @@ static int decide(struct ht_engine *e, const struct ht_plan_params *p)
 	}
 	ht_plan_make(&e->plan, &e->ranges, e->space, e->nr_space, &e->heat, p);
 	start = ht_cpu_ns();
-	err = ht_object_admit(e->policy, e->plan.nr);
+	if (!(e->cfg->ablate & HT_ABLATE_ADMISSION))
+		err = ht_object_admit(e->policy, e->plan.nr);
 	e->ops_ns += ht_cpu_ns() - start;
 	e->metrics.ops_ns += e->ops_ns;
 	if (err) {
@@ -371,6 +378,7 @@ static void act(struct ht_engine *e)
 	struct ht_mover_env env = {
 		.space = e->space,
 		.hm = &e->heat,
+		.move = e->plan.move,
 		.placement = e->placement,
 		.tiers = &e->tiers,
 		.roots = e->roots,
@@ -466,6 +474,8 @@ int ht_epoch_decide(struct ht_engine *e)
 		return err;
 	stage(&e->stages);
 	act(e);
+	if (!e->simulated)
+		ht_record_placement(e->source_opts.record, e->space, e->nr_space);
 	stage(&e->stages);
 	ht_heatmap_evict(&e->heat);
 	age(e);

@@ -7,6 +7,7 @@
 
 #include "bpflog.h"
 #include "features.h"
+#include "hook_kernel.h"
 #include "log.h"
 #include "migrate.h"
 #include "prereq.h"
@@ -24,6 +25,7 @@ struct findings {
 	struct ht_source_probe probe[HT_SRC_NR];
 	int probe_err[HT_SRC_NR];
 	char migrate[64], migrate_why[256];
+	bool hook; /* the kernel helper's */
 };
 
 static void look(struct findings *f, const struct ht_config *cfg)
@@ -35,6 +37,7 @@ static void look(struct findings *f, const struct ht_config *cfg)
 	ht_prereq_check(&f->prereq, cfg->source_opts.roots);
 	f->tiers_err = ht_tiers_discover(&f->tiers, cfg->source_opts.roots, cfg->fast, cfg->slow);
 	f->nr_sources = ht_source_list(f->source, &cfg->source_opts);
+	f->hook = ht_hook_kernel_there(cfg->source_opts.roots);
 	if (ht_migrate_open(&m) == 0) {
 		snprintf(f->migrate, sizeof(f->migrate), "%s", ht_migrate_backend(m));
 		snprintf(f->migrate_why, sizeof(f->migrate_why), "%s", ht_migrate_why(m));
@@ -91,7 +94,9 @@ static void print_text(const struct findings *f)
 	}
 	printf("hooks\n  yes portable   syscall programs over shared arrays, Linux 6.1 and "
 	       "later\n");
-	printf("  no  struct_ops the kernel helper is not loaded\n");
+	printf("  %-3s struct_ops %s\n", f->hook ? "yes" : "no",
+	       f->hook ? "the kernel helper asks the policy about each pair" :
+			 "the kernel helper is not loaded");
 	printf("migration\n  %-3s %s %s\n", *f->migrate ? "yes" : "no",
 	       *f->migrate ? f->migrate : "move_pages", f->migrate_why);
 }
@@ -138,6 +143,8 @@ static void print_json(const struct findings *f, bool probed)
 	json_object_object_add(o, "sources", arr);
 	arr = json_object_new_array();
 	json_object_array_add(arr, json_object_new_string("portable"));
+	if (f->hook)
+		json_object_array_add(arr, json_object_new_string("struct_ops"));
 	json_object_object_add(o, "hooks", arr);
 	arr = json_object_new_array();
 	if (*f->migrate)

@@ -16,6 +16,16 @@
 /* Samples per live tile in which a tile's rate decays to 1/e, and at least so many in all. */
 #define RATE_VOLUME 8
 #define RATE_VOLUME_MIN 4096
+/*
+ * And in no fewer epochs. With many samples an epoch the volume alone would forget a scan before it
+ * comes round: what was read last would look hotter than what was read before, and be moved.
+ */
+#define RATE_EPOCHS 8
+/* Epochs at its rate after which a tile counts as steady: scans visit a tile for one or two. */
+#define STEADY_MIN 4
+#define STEADY_MAX 64
+/* Expected samples of which a quarter or less is no chance (Poisson: 4 in 10,000). */
+#define STOPPED_MIN 16
 
 static uint32_t pow2_at_least(uint64_t n)
 {
@@ -152,9 +162,42 @@ void ht_heatmap_drop_detail(struct ht_heatmap *hm, uint32_t id)
 		return;
 	if (grow(&hm->limbo_pages, &hm->cap_limbo_pages, hm->nr_limbo_pages + 1, sizeof(uint32_t)))
 		return; /* keeps the block: no harm */
+	/* What was seen before the tile had detail is no evidence of repeats from now on. */
+	memset(t->touched, 0, sizeof(t->touched));
 	STORE(t->detail, 0);
 	hm->limbo_pages[hm->nr_limbo_pages++] = d;
 	hm->stats.details_freed++;
+}
+
+/* As the sampler does it, and beside it: who moves the head owns the id. */
+static uint32_t pop_detail(struct ht_heatmap *hm)
+{
+	struct ht_ctl *c = hm->mem.ctl;
+	uint32_t head = LOAD(c->free_pages_head), pos, id;
+
+	do {
+		if (head == c->free_pages_tail)
+			return 0;
+		pos = head & c->free_pages_mask;
+		id = hm->mem.free_pages[pos / HT_IDS_PER_LINE].id[pos % HT_IDS_PER_LINE];
+	} while (!__atomic_compare_exchange_n(&c->free_pages_head, &head, head + 1, false,
+					      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+	return id < hm->mem.nr_details ? id : 0;
+}
+
+bool ht_heatmap_give_detail(struct ht_heatmap *hm, uint32_t id)
+{
+	struct ht_tile *t = &hm->mem.tile[id];
+	uint32_t none = 0, d;
+
+	/* The mark keeps the sampler from taking a block for it at the same time. */
+	if (!__atomic_compare_exchange_n(&t->detail, &none, HT_DETAIL_CLAIMED, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return true;
+	d = pop_detail(hm);
+	t->win_n = t->win_r = t->acc_r = t->acc_e = 0;
+	STORE(t->detail, d);
+	return d;
 }
 
 /*
@@ -374,12 +417,30 @@ static double sum_recent(struct ht_heatmap *hm)
 		l->writes = t->writes;
 		l->repeats = ht_tile_repeats(t);
 		l->expected8 = ht_tile_expected8(t);
+		l->win_n = t->win_n;
+		l->win_r = t->win_r;
 		l->detail = t->detail != 0;
 		sum += l->recent;
 		hm->stats.details += l->detail;
 	}
 	hm->stats.live = hm->nr_live;
 	return sum;
+}
+
+/*
+ * What was steadily hot and stops is over: its rate goes at once, not with the memory, and sooner
+ * the shorter it lasted. A scan's tile was never steady, and its next visit is as far as the last
+ * one.
+ */
+static void forget(struct ht_live *l, double expected)
+{
+	if (l->recent * 2 >= expected) {
+		l->steady += l->steady < STEADY_MAX;
+	} else if (l->recent * 4 < expected && expected >= STOPPED_MIN) {
+		if (l->steady >= STEADY_MIN)
+			l->rate /= 4;
+		l->steady /= 2;
+	}
 }
 
 static void read_heat(struct ht_heatmap *hm)
@@ -389,13 +450,14 @@ static void read_heat(struct ht_heatmap *hm)
 
 	if (volume < RATE_VOLUME_MIN)
 		volume = RATE_VOLUME_MIN;
-	keep = exp(-recent / volume);
+	keep = fmax(exp(-recent / volume), exp(-1.0 / RATE_EPOCHS));
 	fair = hm->nr_live ? recent / hm->nr_live : 0;
 	hm->rate_total = 0;
 	for (i = 0; i < hm->nr_live; i++) {
 		struct ht_live *l = &hm->live[i];
 		double most = 2 * l->rate + hm->burst * (fair + 1);
 
+		forget(l, l->rate * (1 - keep));
 		l->rate = l->rate * keep + (l->recent < most ? l->recent : most);
 		hm->rate_total += l->rate;
 	}

@@ -58,6 +58,8 @@ struct ht_live {
 	float rate;	 /* moving sum of recent, bursts capped: see ht_heatmap_collect() */
 	uint32_t writes; /* aged sampled stores */
 	uint16_t repeats, expected8; /* see ht_tile_repeats(), ht_tile_expected8() */
+	uint16_t win_n, win_r;	     /* samples in this window, and repeats among them */
+	uint8_t steady;		     /* epochs in which its rate held, aged when not */
 	bool detail;		     /* the tile has page detail */
 };
 
@@ -87,7 +89,8 @@ void ht_heatmap_free(struct ht_heatmap *hm);
  * complete and sorted, until the next call that releases tiles. Returns 0 or -ENOMEM.
  *
  * The map's own totals are a long memory, for page counts need many samples. A tile's rate is a
- * short one: it decays with the volume of samples (to 1/e in some 8 per live tile), and takes no
+ * short one: it decays with the volume of samples (to 1/e in some 8 per live tile, and 8 epochs at
+ * least; at once where what was steadily hot stops), and takes no
  * more from one epoch than twice what it has plus burst times the average tile's share. A scan,
  * which loads a tile once and leaves, hence stays below memory in steady use; what is new and stays
  * hot passes it within a few epochs. The caller lowers burst while bursts mislead it.
@@ -97,6 +100,11 @@ int ht_heatmap_collect(struct ht_heatmap *hm);
 size_t ht_heatmap_release(struct ht_heatmap *hm, pid_t tgid, uint64_t start, uint64_t end);
 /* Frees the coldest tiles until enough are free. Returns how many. */
 size_t ht_heatmap_evict(struct ht_heatmap *hm);
+/*
+ * Gives a tile page detail before its own samples ask for it, all counts 0: which page of a cell
+ * was sampled is not known. False where there is no block left.
+ */
+bool ht_heatmap_give_detail(struct ht_heatmap *hm, uint32_t id);
 /* Takes a tile's page detail back (its pages stopped differing). */
 void ht_heatmap_drop_detail(struct ht_heatmap *hm, uint32_t id);
 /* The detail block of a tile, aged to now in *copy, or NULL. */

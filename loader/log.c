@@ -26,7 +26,7 @@ void ht_log(enum ht_log_level level, const char *fmt, ...)
 	if (level > log_level)
 		return;
 	flockfile(stderr);
-	fprintf(stderr, "hypertier-load: %s", prefix[level]);
+	fprintf(stderr, "%s: %s", program_invocation_short_name, prefix[level]);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);

@@ -10,6 +10,7 @@
 #include "features.h"
 #include "knobs.h"
 #include "log.h"
+#include "validate.h"
 
 static int help_policy(const struct ht_config *cfg)
 {
@@ -59,6 +60,8 @@ static int dispatch(const struct ht_config *cfg)
 		return ht_client_list(cfg);
 	case HT_CMD_HELP_POLICY:
 		return help_policy(cfg);
+	case HT_CMD_VALIDATE:
+		return ht_validate(cfg->config);
 	}
 	return HT_RC_USAGE;
 }

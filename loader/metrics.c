@@ -34,8 +34,9 @@ struct json_object *ht_metrics_object(const struct ht_metrics *m, const char *ev
 	json_object_object_add(o, "schema", json_object_new_int(HT_METRICS_SCHEMA));
 	json_object_object_add(o, "policy", json_object_new_string(m->policy));
 	json_object_object_add(o, "seconds", json_object_new_double(m->wall_ns / 1e9));
-	json_object_object_add(o, "fast_share", json_object_new_double(m->fast_share));
-	json_object_object_add(o, "misplaced_share", json_object_new_double(m->misplaced_share));
+#define M(name, desc) json_object_object_add(o, #name, json_object_new_double(m->name));
+	HT_METRICS_SHARES(M)
+#undef M
 #define M(name, kind, unit, desc) json_object_object_add(o, #name, u64(m->name));
 	HT_METRICS(M)
 #undef M

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * The statistics, defined once: the table below makes the struct, the JSON keys and the help text.
- * Counters only grow; gauges are the last epoch's.
+ * The statistics, defined once: the tables below make the struct, the JSON keys, the Prometheus
+ * names and docs/statistics.md. Counters only grow; gauges are the last epoch's.
  */
 #ifndef HT_METRICS_H
 #define HT_METRICS_H
@@ -52,13 +52,19 @@
 	M(migrate_ns, C, "ns", "time inside the migration calls, part of the loader's")            \
 	M(late_epochs, C, "epochs", "epochs that took longer than their length")
 
+/* Shares, from 0 to 1, of the last epoch. */
+#define HT_METRICS_SHARES(M)                                                                       \
+	M(fast_share, "share of the heat that goes to pages of the fastest tier")                  \
+	M(misplaced_share,                                                                         \
+	  "share of the heat that goes to pages which belong there and are not there yet")
+
 struct ht_metrics {
 #define M(name, kind, unit, desc) uint64_t name;
 	HT_METRICS(M)
 #undef M
-	double misplaced_share; /* of the heat, in pages that belong there and are not yet; 0 .. 1
-				 */
-	double fast_share;	/* of the heat, in pages of the fastest tier; 0 .. 1 */
+#define M(name, desc) double name;
+	HT_METRICS_SHARES(M)
+#undef M
 	uint64_t drop[HT_DROP_NR];
 	uint64_t outcome[HT_OUT_NR]; /* migration calls' pages by outcome */
 	uint64_t wall_ns;	     /* since the start */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <numaif.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +23,8 @@
 
 struct ht_migrate {
 	struct ht_migrate_stats stats;
+	int device; /* of the kernel helper, -1 = no exchange */
+	char why[256];
 	size_t chunk[2]; /* addresses per call: small pages, huge pages */
 	void *page[CHUNK_MAX];
 	int from[CHUNK_MAX];
@@ -240,6 +243,90 @@ int ht_migrate_move(struct ht_migrate *m, struct ht_migrate_batch *b)
 	return first_err;
 }
 
+/* Where the helper is not there, or not switched on, says so and does without. */
+static void open_device(struct ht_migrate *m)
+{
+	struct ht_xchg_info info;
+	char why[192] = "";
+
+	m->device = ht_exchange_open(HT_XCHG_DEVICE, &info, why, sizeof(why));
+	if (m->device >= 0 && !(info.flags & HT_XCHG_F_EXCHANGE)) {
+		snprintf(why, sizeof(why), "the kernel helper's exchange is %s", info.why);
+		close(m->device);
+		m->device = -1;
+	}
+	if (m->device >= 0)
+		snprintf(m->why, sizeof(m->why),
+			 "the kernel helper swaps pairs in place; what has no partner goes by "
+			 "move_pages");
+	else
+		snprintf(m->why, sizeof(m->why), "pages are allocated, copied and freed: %s", why);
+}
+
+int ht_migrate_choose(struct ht_migrate *m, enum ht_backend backend)
+{
+	if (backend == HT_BACKEND_EXCHANGE && m->device < 0) {
+		pr_err("exchange is not possible: %s (docs/kernel-helper.md)", m->why);
+		return -ENODEV;
+	}
+	if (backend != HT_BACKEND_MOVE_PAGES)
+		return 0;
+	if (m->device >= 0)
+		close(m->device);
+	m->device = -1;
+	snprintf(m->why, sizeof(m->why), "asked for; pages are allocated, copied and freed");
+	return 0;
+}
+
+bool ht_migrate_pairs(const struct ht_migrate *m)
+{
+	return m->device >= 0;
+}
+
+bool ht_migrate_ejected(const struct ht_migrate *m, char *why, size_t size)
+{
+	struct ht_xchg_info info;
+
+	if (m->device < 0 || ht_exchange_info(m->device, &info) ||
+	    !(info.flags & HT_XCHG_F_EJECTED))
+		return false;
+	/* Cut short where it does not fit. */
+	snprintf(why, size, "%.*s", (int)size - 1, info.why);
+	return true;
+}
+
+/* Of the largest batches pages are out of reach for about as long as of one call of move_pages. */
+size_t ht_migrate_pairs_max(bool huge)
+{
+	return huge ? HT_XCHG_MAX_HUGE : HT_XCHG_MAX;
+}
+
+int ht_migrate_exchange(struct ht_migrate *m, struct ht_xchg_pair *pair, size_t nr, bool huge,
+			const struct ht_move *move)
+{
+	uint64_t start = now_ns();
+	size_t i;
+	int done;
+
+	for (i = 0; i < nr; i++)
+		pair[i].move = i;
+	done = ht_exchange_pairs(m->device, pair, nr, huge, -1, -1, move, nr);
+	m->stats.calls++;
+	m->stats.ns += now_ns() - start;
+	if (done < 0) {
+		for (i = 0; i < nr; i++)
+			pair[i].status = HT_XCHG_BUSY;
+		return done;
+	}
+	for (i = 0; i < nr; i++)
+		m->stats.pages[HT_OUT_OTHER] += 2 * (pair[i].status == HT_XCHG_REFUSED);
+	m->stats.exchanged += done;
+	m->stats.pages[HT_OUT_MOVED] += 2 * done;
+	if (huge)
+		m->stats.huge_moved += 2 * done;
+	return done;
+}
+
 int ht_migrate_open(struct ht_migrate **out)
 {
 	void *page = (void *)((uintptr_t)&out & ~4095UL);
@@ -261,6 +348,7 @@ int ht_migrate_open(struct ht_migrate **out)
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return -ENOMEM;
+	open_device(m);
 	m->chunk[0] = CHUNK_START;
 	m->chunk[1] = CHUNK_START_HUGE;
 	*out = m;
@@ -269,17 +357,19 @@ int ht_migrate_open(struct ht_migrate **out)
 
 void ht_migrate_close(struct ht_migrate *m)
 {
+	if (m->device >= 0)
+		close(m->device);
 	free(m);
 }
 
 const char *ht_migrate_backend(const struct ht_migrate *m)
 {
-	return "move_pages";
+	return m->device >= 0 ? "exchange" : "move_pages";
 }
 
 const char *ht_migrate_why(const struct ht_migrate *m)
 {
-	return "works on every kernel; pages are allocated, copied and freed, not exchanged";
+	return m->why;
 }
 
 const struct ht_migrate_stats *ht_migrate_stats(const struct ht_migrate *m)

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "exchange.h"
+
 /* Outcomes by errno, for the statistics. Keep in step with ht_migrate_outcome_name(). */
 enum ht_outcome {
 	HT_OUT_MOVED,
@@ -33,6 +35,7 @@ struct ht_migrate_stats {
 	uint64_t calls;
 	uint64_t pages[HT_OUT_NR]; /* addresses by outcome (a THP is one address) */
 	uint64_t huge_moved;	   /* of pages[HT_OUT_MOVED], those in batches of huge pages */
+	uint64_t exchanged;	   /* pairs, a huge one counts once */
 	uint64_t ns;		   /* wall-clock time inside the calls */
 };
 
@@ -53,8 +56,15 @@ struct ht_migrate_batch {
 
 struct ht_migrate;
 
-/* Picks the best backend there is (today: "move_pages"). -ENOSYS, -EPERM with a message. */
+enum ht_backend { HT_BACKEND_AUTO, HT_BACKEND_MOVE_PAGES, HT_BACKEND_EXCHANGE };
+
+/*
+ * Picks the best backend there is: the kernel helper's exchange for pairs where its device is there
+ * and exchange is switched on, move_pages(2) for the rest. -ENOSYS, -EPERM with a message.
+ */
 int ht_migrate_open(struct ht_migrate **m);
+/* Insists on a backend. An errno, logged, where exchange is asked for and not to be had. */
+int ht_migrate_choose(struct ht_migrate *m, enum ht_backend backend);
 void ht_migrate_close(struct ht_migrate *m);
 const char *ht_migrate_backend(const struct ht_migrate *m);
 const char *ht_migrate_why(const struct ht_migrate *m);
@@ -66,6 +76,18 @@ const char *ht_migrate_why(const struct ht_migrate *m);
  * excludes it (other destinations are served). Statuses are set in every case.
  */
 int ht_migrate_move(struct ht_migrate *m, struct ht_migrate_batch *b);
+/* Whether pairs can be exchanged. */
+bool ht_migrate_pairs(const struct ht_migrate *m);
+/*
+ * Exchanges pairs in place, each with the policy's view of its promotion; at most
+ * ht_migrate_pairs_max() of them. Statuses are enum ht_xchg_status; what was not exchanged is where
+ * it was, and can still be moved. Number exchanged, or a negative errno with all statuses set.
+ */
+int ht_migrate_exchange(struct ht_migrate *m, struct ht_xchg_pair *pair, size_t nr, bool huge,
+			const struct ht_move *move);
+size_t ht_migrate_pairs_max(bool huge);
+/* Whether the helper's watchdog ejected the attached policy; why gets its reason. */
+bool ht_migrate_ejected(const struct ht_migrate *m, char *why, size_t size);
 const struct ht_migrate_stats *ht_migrate_stats(const struct ht_migrate *m);
 
 #endif

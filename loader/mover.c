@@ -24,7 +24,17 @@ struct ht_mover_op {
 	uint32_t space, spot;
 	uint16_t page;
 	uint8_t from, to;
-	bool huge;
+	bool huge, tried; /* tried: in a pair that was not exchanged */
+	uint32_t item;	  /* of the plan */
+};
+
+/* One batch of pairs, and which operations they are. */
+struct ht_mover_pairs {
+	struct ht_xchg_pair pair[HT_XCHG_MAX];
+	struct ht_move move[HT_XCHG_MAX];
+	uint32_t op[2][HT_XCHG_MAX];
+	struct ht_mover_op done[2][HT_XCHG_MAX];
+	bool gone[2][MAX_OPS];
 };
 
 int ht_mover_init(struct ht_mover *m, bool simulated)
@@ -39,7 +49,10 @@ int ht_mover_init(struct ht_mover *m, bool simulated)
 	m->node = calloc(MAX_OPS, sizeof(*m->node));
 	m->from = calloc(MAX_OPS, sizeof(*m->from));
 	m->status = calloc(MAX_OPS, sizeof(*m->status));
-	err = m->op[DOWN] && m->op[UP] && m->addr && m->node && m->from && m->status ? 0 : -ENOMEM;
+	m->pairs = calloc(1, sizeof(*m->pairs));
+	err = m->op[DOWN] && m->op[UP] && m->pairs && m->addr && m->node && m->from && m->status
+		      ? 0
+		      : -ENOMEM;
 	err = err ?: ht_ledger_init(&m->ledger, LEDGER_ENTRIES);
 	if (!err && !simulated)
 		err = ht_migrate_open(&m->migrate);
@@ -55,6 +68,7 @@ void ht_mover_free(struct ht_mover *m)
 	ht_ledger_free(&m->ledger);
 	free(m->op[DOWN]);
 	free(m->op[UP]);
+	free(m->pairs);
 	free(m->addr);
 	free(m->node);
 	free(m->from);
@@ -83,7 +97,8 @@ static void add_op(struct ht_mover *m, const struct ht_plan_item *it, unsigned i
 							 .page = page,
 							 .from = it->from,
 							 .to = it->to,
-							 .huge = huge };
+							 .huge = huge,
+							 .item = m->item };
 }
 
 /* Names the pages of an item. */
@@ -114,7 +129,8 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 	if (sp->flags & HT_SPOT_THP) {
 		if (sp->in_tier[it->from] != HT_TILE_PAGES)
 			m->stats.stale += it->pages;
-		else if (limit >= HT_TILE_PAGES && ht_ledger_may(&m->ledger, s->tgid, sp->va, it->to, env->epoch))
+		else if (limit >= HT_TILE_PAGES &&
+			 ht_ledger_may(&m->ledger, s->tgid, sp->va, it->to, env->epoch))
 			add_op(m, it, 0, true);
 		return;
 	}
@@ -258,6 +274,107 @@ static void flush_dir(struct ht_mover *m, int dir, const struct ht_mover_env *en
 	m->nr[dir] = 0;
 }
 
+static uint64_t op_addr(const struct ht_mover_op *op, const struct ht_mover_env *env)
+{
+	return env->space[op->space]->spot[op->spot].va + ((uint64_t)op->page << HT_PAGE_SHIFT);
+}
+
+static bool can_pair(struct ht_mover *m, int dir, size_t i, bool huge,
+		     const struct ht_mover_env *env)
+{
+	const struct ht_mover_op *op = &m->op[dir][i];
+
+	return op->huge == huge && !op->tried && !m->pairs->gone[dir][i] &&
+	       !env->space[op->space]->error;
+}
+
+/* The next promotions and demotions between the same tiers, in the plan's order. */
+static size_t find_pairs(struct ht_mover *m, bool huge, const struct ht_mover_env *env)
+{
+	size_t nr = 0, max = ht_migrate_pairs_max(huge), u, d = 0;
+	struct ht_mover_pairs *p = m->pairs;
+
+	for (u = 0; u < m->nr[UP] && nr < max; u++) {
+		const struct ht_mover_op *up = &m->op[UP][u], *down;
+
+		if (!can_pair(m, UP, u, huge, env))
+			continue;
+		while (d < m->nr[DOWN] &&
+		       (!can_pair(m, DOWN, d, huge, env) || m->op[DOWN][d].to != up->from ||
+			m->op[DOWN][d].from != up->to))
+			d++;
+		if (d == m->nr[DOWN])
+			break;
+		down = &m->op[DOWN][d];
+		p->pair[nr] = (struct ht_xchg_pair){ .hot = op_addr(up, env),
+						     .cold = op_addr(down, env),
+						     .hot_pid = env->space[up->space]->tgid,
+						     .cold_pid = env->space[down->space]->tgid };
+		p->move[nr] =
+			env->move ? env->move[up->item]
+				  : (struct ht_move){ .from_tier = up->from, .to_tier = up->to };
+		p->op[UP][nr] = u;
+		p->op[DOWN][nr++] = d++;
+	}
+	return nr;
+}
+
+/* What the policy refused at the last moment is not moved in another way. */
+static void book_pairs(struct ht_mover *m, size_t nr, const struct ht_mover_env *env, int dir)
+{
+	struct ht_mover_pairs *p = m->pairs;
+	size_t i, n = 0;
+
+	for (i = 0; i < nr; i++) {
+		struct ht_mover_op *op = &m->op[dir][p->op[dir][i]];
+
+		if (p->pair[i].status != HT_XCHG_DONE && p->pair[i].status != HT_XCHG_REFUSED) {
+			op->tried = true;
+			continue;
+		}
+		p->gone[dir][p->op[dir][i]] = true;
+		m->addr[n] = dir == UP ? p->pair[i].hot : p->pair[i].cold;
+		m->status[n] = p->pair[i].status == HT_XCHG_DONE ? HT_OUT_MOVED : HT_OUT_OTHER;
+		p->done[dir][n++] = *op;
+	}
+	book(m, p->done[dir], n, env, dir);
+}
+
+/* Operations that are done leave, the others close up and go by move_pages. */
+static void keep_rest(struct ht_mover *m, int dir)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < m->nr[dir]; i++)
+		if (!m->pairs->gone[dir][i])
+			m->op[dir][n++] = m->op[dir][i];
+	m->nr[dir] = n;
+	memset(m->pairs->gone[dir], 0, sizeof(m->pairs->gone[dir]));
+}
+
+/* Pairs what goes up with what comes down, as far as it goes. */
+static void exchange(struct ht_mover *m, const struct ht_mover_env *env)
+{
+	uint64_t start;
+	size_t nr;
+	int huge, done;
+
+	for (huge = 0; huge < 2; huge++) {
+		while ((nr = find_pairs(m, huge, env))) {
+			start = now_ns();
+			done = ht_migrate_exchange(m->migrate, m->pairs->pair, nr, huge,
+						   m->pairs->move);
+			book_pairs(m, nr, env, DOWN);
+			book_pairs(m, nr, env, UP);
+			if (done >= 32 || (huge && done > 0))
+				learn_cost(m, (double)(now_ns() - start) /
+						      (2 * done * (huge ? HT_TILE_PAGES : 1)));
+		}
+	}
+	keep_rest(m, DOWN);
+	keep_rest(m, UP);
+}
+
 static void count_dry(struct ht_mover *m)
 {
 	size_t i;
@@ -275,6 +392,8 @@ static void flush(struct ht_mover *m, const struct ht_mover_env *env)
 		count_dry(m);
 		return;
 	}
+	if (m->migrate && ht_migrate_pairs(m->migrate))
+		exchange(m, env);
 	flush_dir(m, DOWN, env);
 	flush_dir(m, UP, env);
 }
@@ -288,6 +407,7 @@ int ht_mover_run(struct ht_mover *m, const struct ht_plan *plan, const struct ht
 		const struct ht_plan_item *it = &plan->item[i];
 		bool up = it->to < it->from, full;
 
+		m->item = i;
 		if (it->admitted)
 			expand(m, it, env);
 		/* After a promotion the demotions it needs have been gathered as well. */

@@ -25,6 +25,7 @@ struct ht_mover_stats { /* pages of 4 KiB */
 struct ht_mover_env {
 	struct ht_space *const *space;
 	const struct ht_heatmap *hm;
+	const struct ht_move *move; /* the policy's view of each item, for exchanges; may be NULL */
 	struct ht_placement *placement;
 	const struct ht_tiers *tiers;
 	const struct ht_roots *roots;
@@ -36,6 +37,7 @@ struct ht_mover_env {
 };
 
 struct ht_mover_op;
+struct ht_mover_pairs;
 
 struct ht_mover {
 	struct ht_migrate *migrate; /* NULL when simulated */
@@ -45,6 +47,8 @@ struct ht_mover {
 	int64_t room[HT_SPACE_TIERS]; /* as it will be after the pages gathered have moved */
 	struct ht_mover_op *op[2]; /* demotions, promotions of the batch being gathered */
 	size_t nr[2];
+	uint32_t item; /* of the plan, being expanded */
+	struct ht_mover_pairs *pairs;
 	uint64_t *addr;
 	int *node, *from, *status;
 };

@@ -19,6 +19,7 @@
 #include "builtin.h"
 #include "log.h"
 #include "object.h"
+#include "record.h"
 
 #define VERIFIER_LINES 20
 #define OPEN_SECONDS 10
@@ -31,7 +32,7 @@ static const char *const prog_name[HT_PROG_NR] = {
 /* Maps that outlive a policy: shared by the objects of one run. */
 static const char *const shared_maps[] = {
 	"control", "heat",  "heat_index", "heat_pages", "free_tiles", "free_pages",    "inject",
-	"ranges",  "moves", "stats",	  "targets",	"events",     "damon_targets",
+	"ranges",  "moves", "stats",	  "targets",	"events",     "damon_targets", "recording",
 };
 
 /* Maps worth reading from outside; the rings of free ids and the staging area are not. */
@@ -152,8 +153,12 @@ static bool survives_open(const char *path)
 		;
 	if (pid <= 0 || !WIFSIGNALED(status))
 		return true;
-	pr_err("%s: not a BPF object that libbpf can read: it is damaged (libbpf died of %s)", path,
-	       strsignal(WTERMSIG(status)));
+	if (WTERMSIG(status) == SIGALRM)
+		pr_err("%s: not a BPF object that libbpf can read: it is damaged (not read after %d s)",
+		       path, OPEN_SECONDS);
+	else
+		pr_err("%s: not a BPF object that libbpf can read: it is damaged (libbpf died of %s)",
+		       path, strsignal(WTERMSIG(status)));
 	return false;
 }
 
@@ -235,7 +240,7 @@ static int share_maps(struct ht_object *o, const struct ht_object *with)
 		struct bpf_map *to = bpf_object__find_map_by_name(o->obj, shared_maps[i]);
 		struct bpf_map *from = bpf_object__find_map_by_name(with->obj, shared_maps[i]);
 
-		if (!to || !from)
+		if (!to || !from || !bpf_map__autocreate(from))
 			continue;
 		err = bpf_map__set_max_entries(to, bpf_map__max_entries(from));
 		err = err ?: bpf_map__reuse_fd(to, bpf_map__fd(from));
@@ -274,15 +279,35 @@ static int choose_programs(struct ht_object *o, const struct ht_object_opts *opt
 	return err;
 }
 
-/* The sampler compares this with control.generation: only one object's programs count. */
-static int set_generation(struct ht_object *o, uint32_t generation)
+static int set_constant(struct ht_object *o, const char *section, uint32_t value)
 {
 	struct bpf_map *m;
 
 	bpf_object__for_each_map (m, o->obj)
-		if (!strcmp(bpf_map__name(m), ".rodata.gen"))
-			return bpf_map__set_initial_value(m, &generation, sizeof(generation));
+		if (!strcmp(bpf_map__name(m), section))
+			return bpf_map__set_initial_value(m, &value, sizeof(value));
 	return -ENOENT;
+}
+
+/* The sampler compares this with control.generation: only one object's programs count. */
+static int set_generation(struct ht_object *o, uint32_t generation)
+{
+	return set_constant(o, ".rodata.gen", generation);
+}
+
+/* Without a recording there is no ring, and the verifier takes out what would fill it. */
+static int set_recording(struct ht_object *o, const struct ht_object_opts *opts)
+{
+	struct bpf_map *m = bpf_object__find_map_by_name(o->obj, "recording");
+	bool on = opts->heat_of ? opts->heat_of->map_recording >= 0 : opts->record;
+	int err;
+
+	if (!m)
+		return on ? -ENOENT : 0;
+	if (!on)
+		return bpf_map__set_autocreate(m, false);
+	err = opts->heat_of ? 0 : bpf_map__set_max_entries(m, HT_RECORD_RING);
+	return err ?: set_constant(o, ".rodata.record", 1);
 }
 
 static void *map_memory(struct ht_object *o, const char *name, int *err)
@@ -345,11 +370,14 @@ static int prog_fd(struct ht_object *o, const char *name)
 static void collect_fds(struct ht_object *o, const struct ht_object_opts *opts)
 {
 	struct ht_source_bpf *s = &o->src;
+	struct bpf_map *m;
 	size_t i;
 
 	for (i = 0; i < HT_PROG_NR; i++)
 		o->prog[i] = prog_fd(o, prog_name[i]);
 	o->map_targets = map_fd(o, "targets");
+	m = bpf_object__find_map_by_name(o->obj, "recording");
+	o->map_recording = m && bpf_map__autocreate(m) ? bpf_map__fd(m) : -1;
 	s->prog_perf = prog_fd(o, "ht_perf");
 	s->prog_perf_output = prog_fd(o, "ht_perf_output");
 	s->perf_output_fn = opts->fentry_target;
@@ -368,6 +396,7 @@ int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts)
 	err = opts->heat_of ? share_maps(o, opts->heat_of) : size_maps(o, &opts->size);
 	err = err ?: choose_programs(o, opts);
 	err = err ?: set_generation(o, opts->generation);
+	err = err ?: set_recording(o, opts);
 	if (err) {
 		pr_err("%s: cannot be prepared for loading: %s", o->path, strerror(-err));
 		return err;

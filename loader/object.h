@@ -41,6 +41,7 @@ struct ht_object {
 	struct ht_range *ranges;   /* HT_RANGES_MAX */
 	struct ht_move *moves;	   /* HT_MOVES_MAX */
 	int map_targets;
+	int map_recording; /* ring of samples to record, -1 = none */
 	int follow_fd[HT_FOLLOW_NR]; /* attachments of fork, exec, exit; 0 = none */
 	int prog[HT_PROG_NR];
 	uint64_t map_bytes;	   /* memory of all maps */
@@ -57,6 +58,7 @@ struct ht_object_opts {
 	const char *fentry_target; /* kernel function for the perf output program, NULL = leave it
 				      out */
 	const struct ht_object *heat_of; /* share the maps of this object, NULL = new maps */
+	bool record; /* samples go to the recording ring as well; follows heat_of where that is given */
 	uint32_t generation; /* number by which control.generation selects this object's sampler */
 };
 

@@ -64,6 +64,22 @@ static int cmp_order(const void *a, const void *b, void *arg)
 	return i < j ? -1 : i > j;
 }
 
+/* What a planner without scores would do: two classes, first come, first served. */
+static void split_by_mean(struct ht_plan *p, const struct ht_ranges *rs)
+{
+	uint64_t pages = 0, mean;
+	size_t i, n = 0;
+	int hot;
+
+	for (i = 0; i < rs->nr; i++)
+		pages += rs->range[i].pages;
+	mean = pages ? rs->heat * 65536.0 / pages : 0;
+	for (hot = 1; hot >= 0; hot--)
+		for (i = 0; i < rs->nr; i++)
+			if ((rs->range[i].density > mean) == hot)
+				p->order[n++] = i;
+}
+
 static void sort_ranges(struct ht_plan *p, const struct ht_ranges *rs)
 {
 	size_t i;
@@ -495,7 +511,10 @@ void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space
 	set_capacity(p, par, space, nr_spaces);
 	if (rs->nr > p->cap_order || !rs->nr)
 		return;
-	sort_ranges(p, rs);
+	if (par->naive)
+		split_by_mean(p, rs);
+	else
+		sort_ranges(p, rs);
 	for (c.tier = 0; c.tier + 1 < par->nr_tiers; c.tier++) {
 		uint64_t free = par->free_pages[c.tier], keep = par->reserve_pages[c.tier];
 

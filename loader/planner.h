@@ -28,6 +28,7 @@ struct ht_plan_params {
 	double horizon;	 /* epochs a placement is expected to last */
 	double margin;	 /* an exchange's density must rise by this factor at least, e.g. 1.1 */
 	bool skip_loss;	 /* leave out exchanges that do not pay (the default admit) */
+	bool naive;	 /* ablation: denser than the mean goes up, in the order of addresses */
 	uint32_t epoch;
 };
 

@@ -23,6 +23,12 @@
  * So many standard deviations, and a quarter, below that spread make a sequential scan.
  */
 #define STREAM_Z 4.0
+/*
+ * So many standard deviations, and samples, above a uniform spread's repeats make a run with few
+ * hot pages. And twice its repeats: of a mild skew a few samples a page do not tell which pages.
+ */
+#define DISPERSED_Z 4.0
+#define DISPERSED_MORE 8.0
 /* Pages of the next higher count at which Robbins' estimate and the linear one weigh the same. */
 #define ROBBINS_PAGES 32.0
 /* A tile needs this many counts before its detail may be called uniform. */
@@ -61,8 +67,11 @@ struct run {
 	uint64_t counts; /* sum of the page counts, where there is page detail */
 	uint64_t pages;	 /* resident pages, at least one a spot so that densities stay finite */
 	uint64_t repeats, expected8; /* samples that hit a cell again; 1/8 of a uniform spread's */
-	uint32_t sampled;	     /* spots that own a tile */
-	uint32_t moved;		     /* latest epoch of a move */
+	/* Of plain tiles, in this window: samples that hit a cell again, and of a uniform spread.
+	 */
+	double win_repeats, win_expected;
+	uint32_t sampled; /* spots that own a tile */
+	uint32_t moved;	  /* latest epoch of a move */
 };
 
 static enum kind kind_of(const struct ht_heatmap *hm, const struct ht_spot *sp)
@@ -87,6 +96,12 @@ static uint32_t sum_counts(const struct ht_heatmap *hm, uint32_t tile)
 	return sum;
 }
 
+/* As ht_uniform_repeats8(), exactly: over a run of tiles its error would add up. */
+static double uniform_repeats(uint32_t n)
+{
+	return n + HT_TILE_CELLS * expm1(n * log1p(-1.0 / HT_TILE_CELLS));
+}
+
 static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp)
 {
 	const struct ht_live *l = sp->tile ? &hm->live[sp->live] : NULL;
@@ -104,6 +119,10 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 	if (r->kind == KIND_DETAIL)
 		r->counts += sum_counts(hm, sp->tile);
 	r->writes += l->writes;
+	if (r->kind == KIND_PLAIN) {
+		r->win_repeats += l->win_r;
+		r->win_expected += uniform_repeats(l->win_n);
+	}
 	r->repeats += l->repeats;
 	r->expected8 += l->expected8;
 }
@@ -116,6 +135,8 @@ static bool belongs(const struct run *r, const struct ht_heatmap *hm, const stru
 
 	if (rs->coarse)
 		return r->nr < rs->coarse;
+	if (rs->fixed)
+		return false;
 	if (sp->va != last->va + HT_TILE_SIZE || kind_of(hm, sp) != r->kind)
 		return false;
 	/* Page counts end at 15: a tile is not set apart by one page that is much hotter. */
@@ -190,6 +211,31 @@ static bool is_stream(const struct run *r)
 	double expected = r->expected8 / 8.0, missing = expected - r->repeats;
 
 	return missing > expected / 4 && missing > STREAM_Z * sqrt(expected);
+}
+
+/*
+ * Do samples repeat on few pages, in the whole run together? One tile takes some 60 samples to show
+ * it, its run a tenth of that. A run with less than a sample per tile and epoch waits for its
+ * tiles: page counts are looked at each epoch, and would stay empty for long.
+ */
+static bool is_dispersed(const struct run *r)
+{
+	double more = r->win_repeats - r->win_expected;
+
+	return r->recent >= r->sampled && more > DISPERSED_MORE && more > r->win_expected &&
+	       more > DISPERSED_Z * sqrt(r->win_expected);
+}
+
+static void give_details(const struct run *r, struct ht_heatmap *hm)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nr; i++) {
+		const struct ht_spot *sp = &r->space->spot[r->first + i];
+
+		if (sp->tile && !ht_heatmap_give_detail(hm, sp->tile))
+			return;
+	}
 }
 
 static int emit_whole(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
@@ -478,8 +524,10 @@ static int emit(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint
 
 	if (!r->nr)
 		return 0;
-	if (r->kind == KIND_DETAIL && !rs->coarse)
+	if (r->kind == KIND_DETAIL && !rs->coarse && !rs->fixed)
 		return emit_detail(rs, r, hm, epoch);
+	if (r->kind == KIND_PLAIN && is_dispersed(r))
+		give_details(r, hm);
 	err = emit_whole(rs, r, epoch);
 	if (!err && r->kind == KIND_THP && !rs->coarse)
 		count_skewed(rs, r, hm);

@@ -41,6 +41,7 @@ struct ht_ranges {
 	size_t nr, cap;
 	double z;      /* significance below which neighbours merge; grows when cap is reached */
 	size_t coarse; /* spots to a range where no z is enough, 0 = as they differ */
+	bool fixed; /* ablation: a range for each spot, no strata */
 	/*
 	 * In: heat that one page count stands for, 0 = not known: sum of the tiles' rates over the
 	 * samples behind the page counters.

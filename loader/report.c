@@ -2,14 +2,15 @@
 /* What a run says: what it found at the start, statistics on the way. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <json-c/json.h>
 
 #include "engine.h"
+#include "log.h"
+#include "prometheus.h"
 #include "report.h"
 
-static void node_list(const struct ht_tier *t, char *buf, size_t size)
+void ht_report_nodes(const struct ht_tier *t, char *buf, size_t size)
 {
 	unsigned int i;
 	size_t len = 0;
@@ -27,7 +28,7 @@ void ht_report_tiers(FILE *f, const struct ht_tiers *tiers)
 	for (t = 0; t < tiers->nr_tiers; t++) {
 		const struct ht_tier *tier = &tiers->tier[t];
 
-		node_list(tier, nodes, sizeof(nodes));
+		ht_report_nodes(tier, nodes, sizeof(nodes));
 		if (tier->read_lat_ns)
 			snprintf(lat, sizeof(lat), "%u ns", tier->read_lat_ns);
 		else
@@ -79,9 +80,12 @@ struct json_object *ht_report_tiers_json(const struct ht_tiers *tiers)
 	return arr;
 }
 
-static const char *hook_why(void)
+static const char *hook_why(const struct ht_engine *e)
 {
-	return "syscall programs over shared arrays (no kernel helper with struct_ops loaded)";
+	if (e->hook.link > 0)
+		return "syscall programs over shared arrays, and struct_ops: the kernel helper asks "
+		       "about each pair";
+	return "syscall programs over shared arrays (not attached to a kernel helper)";
 }
 
 static void start_json(const struct ht_engine *e, const char *source_why)
@@ -100,7 +104,7 @@ static void start_json(const struct ht_engine *e, const char *source_why)
 	STR("source_detail", ht_source_detail(e->source));
 	STR("source_why", source_why);
 	STR("hook", "portable");
-	STR("hook_why", hook_why());
+	STR("hook_why", hook_why(e));
 	STR("migration", ht_migrate_backend(e->mover.migrate));
 	STR("migration_why", ht_migrate_why(e->mover.migrate));
 	STR("placement", ht_placement_backend(e->placement));
@@ -128,7 +132,7 @@ void ht_report_start(const struct ht_engine *e, const char *source_why)
 	       ht_source_detail(e->source));
 	if (*source_why)
 		printf("           (%s)\n", source_why);
-	printf("hook       portable: %s\n", hook_why());
+	printf("hook       portable: %s\n", hook_why(e));
 	printf("migration  %s: %s\n", ht_migrate_backend(e->mover.migrate),
 	       ht_migrate_why(e->mover.migrate));
 	printf("placement  from %s\n", ht_placement_backend(e->placement));
@@ -142,25 +146,6 @@ void ht_report_start(const struct ht_engine *e, const char *source_why)
 	fflush(stdout);
 }
 
-struct json_object *ht_report_status_json(const struct ht_engine *e)
-{
-	struct json_object *o = ht_metrics_object(&e->metrics, "status");
-	const struct ht_exit *x = &e->policy->mem.ctl->last_exit;
-
-	json_object_object_add(o, "pid", json_object_new_int(getpid()));
-	json_object_object_add(o, "object", json_object_new_string(e->policy->path));
-	json_object_object_add(o, "generation",
-			       json_object_new_int(e->policy->mem.ctl->generation));
-	json_object_object_add(o, "tiering", json_object_new_boolean(!e->observe));
-	json_object_object_add(o, "source",
-			       json_object_new_string(ht_source_name(ht_source_id(e->source))));
-	json_object_object_add(o, "source_detail",
-			       json_object_new_string(ht_source_detail(e->source)));
-	json_object_object_add(o, "last_exit_kind", json_object_new_int(x->kind));
-	json_object_object_add(o, "last_exit_reason", json_object_new_string(x->reason));
-	return o;
-}
-
 void ht_report_stats(struct ht_engine *e)
 {
 	if (e->cfg->json) {
@@ -170,4 +155,21 @@ void ht_report_stats(struct ht_engine *e)
 		e->header_printed = true;
 	}
 	e->printed = e->metrics;
+}
+
+int ht_report_prometheus(struct ht_engine *e)
+{
+	struct ht_prometheus_labels l = { .loader = e->cfg->instance };
+	int err;
+
+	if (!e->cfg->prometheus)
+		return 0;
+	l.source = ht_source_name(ht_source_id(e->source));
+	err = ht_prometheus_write(e->cfg->prometheus, &e->metrics, &l);
+	if (err && !e->export_failed)
+		pr_err("cannot write %s: %s (its directory must belong to the loader's user, who has no "
+		       "capability to write elsewhere)",
+		       e->cfg->prometheus, strerror(-err));
+	e->export_failed = err != 0;
+	return err;
 }

@@ -9,6 +9,8 @@
 
 struct json_object;
 
+/* Node numbers with commas between. */
+void ht_report_nodes(const struct ht_tier *t, char *buf, size_t size);
 void ht_report_tiers(FILE *f, const struct ht_tiers *tiers);
 struct json_object *ht_report_tiers_json(const struct ht_tiers *tiers);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/libbpf.h>
 #include <json-c/json.h>
 
 #include "control.h"
@@ -204,6 +205,28 @@ static double judged_share(const struct ht_engine *e)
 	return placed ? (double)e->ranges.heat_in_tier[0] / placed : -1;
 }
 
+void ht_swap_hook(struct ht_engine *e)
+{
+	struct ht_object *o = e->policy;
+	struct bpf_program *p = bpf_object__find_program_by_name(o->obj, "ht_admit_pair");
+	char why[160] = "";
+
+	if (!e->mover.migrate || !ht_migrate_pairs(e->mover.migrate))
+		return;
+	if (!p || !(o->info.ops & HT_OP_ADMIT)) {
+		ht_hook_kernel_detach(&e->hook);
+	} else if (ht_hook_kernel_attach(&e->hook, e->roots, p, bpf_object__btf_fd(o->obj),
+					 o->info.name, why, sizeof(why))) {
+		/* The portable hook asked it about the plan all the same. */
+		ht_hook_kernel_detach(&e->hook);
+		pr_warn("policy '%s' is not asked about each pair in the kernel: %s", o->info.name,
+			why);
+	} else {
+		pr_info("hook: policy '%s' is attached to the kernel helper (struct_ops)",
+			o->info.name);
+	}
+}
+
 static void take_over(struct ht_engine *e, struct ht_object *o, const struct ht_exit *why)
 {
 	struct ht_object *old = e->policy;
@@ -214,6 +237,7 @@ static void take_over(struct ht_engine *e, struct ht_object *o, const struct ht_
 	e->plan.move = o->moves;
 	e->bpf_ns_of_former += ht_object_run_ns(old);
 	o->mem.ctl->last_exit = *why;
+	ht_swap_hook(e);
 	if (ht_object_exit_policy(old, why))
 		pr_warn("policy '%s': exit failed", old->info.name);
 	pr_info("policy '%s' took over from '%s' (%s)", o->info.name, old->info.name, why->reason);
@@ -315,6 +339,11 @@ void ht_swap_watch(struct ht_engine *e)
 			 strerror(-e->ops_err));
 		e->ops_err = 0;
 		eject(e, &why);
+	} else if (e->hook.link > 0 &&
+		   ht_migrate_ejected(e->mover.migrate, why.reason, sizeof(why.reason))) {
+		why.kind = HT_EXIT_STALL;
+		ht_hook_kernel_detach(&e->hook);
+		eject(e, &why);
 	} else if (!e->builtin && ht_watch_epoch(&e->watch, &s, &why) != HT_EXIT_NONE) {
 		eject(e, &why);
 	}
@@ -396,7 +425,7 @@ struct json_object *ht_swap_control(void *engine, struct json_object *request)
 		return on_swap(e, request);
 	if (op && !strcmp(op, "status")) {
 		o = answer(NULL);
-		json_object_object_add(o, "status", ht_report_status_json(e));
+		json_object_object_add(o, "status", ht_status_json(e, request));
 		return o;
 	}
 	if (op && !strcmp(op, "unload")) {

@@ -17,6 +17,8 @@
  */
 int ht_swap(struct ht_engine *e, const char *path, char *const *sets, size_t nr_sets,
 	    const struct ht_exit *why, char *error, size_t error_size);
+/* Has the kernel helper ask the policy in charge about each pair, where both can. */
+void ht_swap_hook(struct ht_engine *e);
 /* After an epoch: ejects the policy if the watchdog says so. */
 void ht_swap_watch(struct ht_engine *e);
 /* The answer to a request at the control socket. */

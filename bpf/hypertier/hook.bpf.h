@@ -56,6 +56,26 @@ int ht_admit(struct ht_batch_args *args)
 	return ht_batch_result(bpf_loop(a.nr, ht_admit_one, &a, 0));
 }
 
+/* Arguments of a struct_ops program, each in a word. */
+struct ht_words {
+	__u64 arg[1];
+};
+
+/*
+ * ops.admit for the kernel helper: a copy of this program becomes hypertier_ops.admit where the
+ * struct_ops type exists (loader/hook_kernel.h). As a syscall program it loads, and is verified,
+ * everywhere: the move is read by a helper, so it does not matter what the verifier knows of it.
+ */
+SEC("syscall")
+int ht_admit_pair(struct ht_words *ctx)
+{
+	struct ht_move m;
+
+	if (bpf_probe_read_kernel(&m, sizeof(m), (const void *)ctx->arg[0]))
+		return -14; /* EFAULT: tells the helper that the policy failed */
+	return ht_ops_admit(&m) != 0;
+}
+
 SEC("syscall")
 int ht_tick(struct ht_tick *t)
 {

@@ -58,4 +58,13 @@ struct {
 	__type(value, __u32);
 } damon_targets SEC(".maps");
 
+/*
+ * Samples of targets on their way to a recording (struct ht_inject_rec). The loader makes this map
+ * only for a run that records.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} recording SEC(".maps");
+
 #endif

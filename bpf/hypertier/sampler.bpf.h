@@ -18,6 +18,30 @@
  */
 const volatile __u32 ht_generation SEC(".rodata.gen") = 0;
 
+/* Set by the loader before loading; while it is 0 the verifier takes the call of ht_record() out. */
+const volatile __u32 ht_recording SEC(".rodata.record") = 0;
+
+/*
+ * Where the ring is full, or another context of this CPU is at it, the sample is counted but not
+ * recorded: the loader knows how many were counted.
+ */
+static __noinline int ht_record(const struct ht_sample *s)
+{
+	struct ht_inject_rec r = {};
+
+	if (!s)
+		return 0;
+	r.addr = s->addr;
+	r.tgid = s->tgid;
+	/* DAMON's samples have a weight, others may have a latency. */
+	r.lat = s->source == HT_SRC_DAMON ? s->weight - 1 : s->lat;
+	if (s->source != HT_SRC_DAMON && s->lat > 0xffff)
+		r.lat = 0xffff;
+	r.write = s->write != 0;
+	r.node = s->node < 0xff ? s->node : 0xff;
+	return bpf_ringbuf_output(&recording, &r, sizeof(r), BPF_RB_NO_WAKEUP);
+}
+
 static __always_inline bool ht_is_target(__u32 tgid)
 {
 	struct ht_target *target = bpf_map_lookup_elem(&targets, &tgid);
@@ -64,6 +88,8 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 		st->drop[HT_DROP_NOT_TARGET]++;
 		return;
 	}
+	if (ht_recording)
+		ht_record(s);
 	weight = ht_ops_sample(s);
 	if (ht_unlikely(!weight)) {
 		st->drop[HT_DROP_POLICY]++;

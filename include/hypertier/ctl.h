@@ -52,7 +52,7 @@ struct ht_target {
 struct ht_inject_rec {
 	__u64 addr;
 	__u32 tgid;
-	__u16 lat; /* latency in units of the source, 0 = unknown */
+	__u16 lat; /* latency in units of the source, 0 = unknown; DAMON: its weight - 1 */
 	__u8 write;
 	__u8 node; /* node that served the access, 0xff = unknown */
 };

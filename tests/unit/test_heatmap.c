@@ -336,13 +336,70 @@ static void test_rates(void **state)
 	for (int e = 0; e < 20; e++)
 		collect(m);
 	assert_true(fabs(m->hm.live[1].rate - steady) < 1e-3);
-	for (int e = 0; e < 20; e++) {
+	for (int e = 0; e < 40; e++) {
 		for (unsigned int i = 0; i < 500; i++)
 			tu_sample_w(m, TGID, tile_va(i), 8);
 		collect(m);
 	}
 	assert_true(m->hm.live[999].rate < steady / 100);
 	assert_true(m->hm.live[1].rate > steady * 1.5);
+	finish(m);
+}
+
+/* A tile hot for many epochs is forgotten when it stops; one that was read once in a while is not.
+ */
+static void test_stopped(void **state)
+{
+	struct tu_map *m = start(200);
+	float hot, scanned;
+
+	for (int e = 0; e < 24; e++) {
+		for (unsigned int i = 0; i < 100; i++)
+			tu_sample_w(m, TGID, tile_va(i), i == 1 ? 100 : 50);
+		if (e % 6 == 5)
+			tu_sample_w(m, TGID, tile_va(100), 300);
+		collect(m);
+	}
+	hot = m->hm.live[1].rate;
+	scanned = m->hm.live[100].rate;
+	assert_true(hot > scanned && scanned > 100);
+	for (int e = 0; e < 2; e++) {
+		for (unsigned int i = 2; i < 100; i++)
+			tu_sample_w(m, TGID, tile_va(i), 50);
+		collect(m);
+	}
+	assert_true(m->hm.live[1].rate < hot / 10);
+	assert_true(m->hm.live[100].rate > scanned / 2);
+	assert_true(m->hm.live[50].rate > 300);
+	finish(m);
+}
+
+/* The loader takes blocks off the sampler's ring: each once, as long as there are any. */
+static void test_give_detail(void **state)
+{
+	struct tu_map *m = start(200);
+	struct ht_detail copy;
+	uint32_t id, before;
+
+	for (unsigned int i = 0; i < 100; i++)
+		tu_sample_w(m, TGID, tile_va(i), 1);
+	collect(m);
+	before = m->mem.ctl->free_pages_head;
+	for (unsigned int i = 0; i < 100; i++)
+		assert_true(ht_heatmap_give_detail(&m->hm, m->hm.live[i].id));
+	id = m->hm.live[0].id;
+	assert_int_equal(m->mem.ctl->free_pages_head - before, 100);
+	assert_true(ht_heatmap_give_detail(&m->hm, id));
+	assert_int_equal(m->mem.ctl->free_pages_head - before, 100);
+	for (unsigned int i = 1; i < 100; i++)
+		assert_int_not_equal(m->mem.tile[m->hm.live[i].id].detail, m->mem.tile[id].detail);
+	assert_non_null(ht_heatmap_detail(&m->hm, id, &copy));
+	ht_heatmap_drop_detail(&m->hm, id);
+	assert_null(ht_heatmap_detail(&m->hm, id, &copy));
+	/* None left: the tile stays as it is. */
+	m->mem.ctl->free_pages_head = m->mem.ctl->free_pages_tail;
+	assert_false(ht_heatmap_give_detail(&m->hm, id));
+	assert_int_equal(m->mem.tile[id].detail, 0);
 	finish(m);
 }
 
@@ -823,6 +880,8 @@ int main(void)
 		cmocka_unit_test(test_far_ticks),
 		cmocka_unit_test(test_recent),
 		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_give_detail),
 		cmocka_unit_test(test_duplicates_fold),
 		cmocka_unit_test(test_duplicates_of_different_age),
 		cmocka_unit_test(test_release_range),

@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 
 #include "metrics.h"
+#include "prometheus.h"
 
 /* Every field another number, in the order of the table. */
 static void fill(struct ht_metrics *m, uint64_t first)
@@ -248,8 +249,74 @@ static void test_summary(void **state)
 	assert_null(strstr(text, "inf"));
 }
 
-int main(void)
+/* ---- Prometheus, docs ---- */
+
+static void test_prometheus(void **state)
 {
+	struct ht_prometheus_labels l = { .loader = "a\"b", .source = "damon" };
+	char name[96], line[256];
+	struct ht_metrics m;
+	FILE *f = sink();
+
+	fill(&m, 1000);
+	ht_prometheus_print(f, &m, &l);
+	fclose(f);
+#define M(key, kind, unit, desc)                                                                   \
+	ht_prometheus_name(name, sizeof(name), #key, *#kind);                                      \
+	snprintf(line, sizeof(line), "\n%s{loader=\"a\\\"b\"} ", name);                            \
+	if (!strstr(text, line))                                                                   \
+		fail_msg("no series %s", line);
+	HT_METRICS(M)
+#undef M
+	assert_non_null(strstr(text, "\nhypertier_fast_share{loader=\"a\\\"b\"} 0.625000\n"));
+	ht_prometheus_name(name, sizeof(name), "loader_ns", 'C');
+	assert_string_equal(name, "hypertier_loader_seconds_total");
+	ht_prometheus_name(name, sizeof(name), "ranges", 'G');
+	assert_string_equal(name, "hypertier_ranges");
+}
+
+/* The table in docs/statistics.md is made from the tables in metrics.h: --table prints it. */
+static void print_table(FILE *f)
+{
+	char name[96];
+
+	fprintf(f, "| JSON | Prometheus | kind | unit | meaning |\n|---|---|---|---|---|\n");
+#define M(key, desc)                                                                               \
+	ht_prometheus_name(name, sizeof(name), #key, 'G');                                         \
+	fprintf(f, "| `%s` | `%s` | gauge | 0 to 1 | %s |\n", #key, name, desc);
+	HT_METRICS_SHARES(M)
+#undef M
+#define M(key, kind, unit, desc)                                                                   \
+	ht_prometheus_name(name, sizeof(name), #key, *#kind);                                      \
+	fprintf(f, "| `%s` | `%s` | %s | %s | %s |\n", #key, name,                                 \
+		*#kind == 'C' ? "counter" : "gauge", unit, desc);
+	HT_METRICS(M)
+#undef M
+}
+
+static void test_docs(void **state)
+{
+	static char doc[65536];
+	FILE *f = fopen("docs/statistics.md", "r");
+
+	assert_non_null(f);
+	doc[fread(doc, 1, sizeof(doc) - 1, f)] = '\0';
+	fclose(f);
+	f = sink();
+	print_table(f);
+	fclose(f);
+	if (!strstr(doc, text))
+		fail_msg("docs/statistics.md is out of date: paste what `%s --table` prints",
+			 "build/tests/unit/test_metrics");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "--table")) {
+		print_table(stdout);
+		return 0;
+	}
+
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_json_has_everything),
 		cmocka_unit_test(test_json_of_extremes),
@@ -257,6 +324,8 @@ int main(void)
 		cmocka_unit_test(test_drop_names),
 		cmocka_unit_test(test_row),
 		cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_prometheus),
+		cmocka_unit_test(test_docs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

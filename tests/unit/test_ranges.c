@@ -501,6 +501,24 @@ static void test_pages_of_strata(void **state)
 	finish(f);
 }
 
+/* Ten samples do not tell a tile's few hot pages; ten for each of 64 tiles tell that there are
+ * some. */
+static void test_run_asks_for_detail(void **state)
+{
+	for (unsigned int hot = 40; hot <= HT_TILE_PAGES; hot += HT_TILE_PAGES - 40) {
+		struct fix *f = start(100, 256, 17);
+
+		tu_add_spots(&f->s[0], VA, 64, 1);
+		for (int k = 0; k < 64 * 10; k++)
+			tu_sample(&f->m, TGID,
+				  f->s[0].spot[k % 64].va + tu_below(&f->rnd, hot) * TU_PAGE);
+		assert_int_equal(tu_free_details(&f->m), 100);
+		build(f);
+		assert_int_equal(tu_free_details(&f->m), hot < HT_TILE_PAGES ? 36 : 100);
+		finish(f);
+	}
+}
+
 /* Page detail that says nothing goes back; that which does stays. */
 static void test_useless_detail_goes_back(void **state)
 {
@@ -605,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_strata_of_even_memory),
 		cmocka_unit_test(test_strata_of_mixed_memory),
 		cmocka_unit_test(test_pages_of_strata),
+		cmocka_unit_test(test_run_asks_for_detail),
 		cmocka_unit_test(test_useless_detail_goes_back),
 		cmocka_unit_test(test_age_and_idle),
 		cmocka_unit_test(test_moved),

@@ -53,6 +53,7 @@ struct cell {
 	struct back_to back_to[MAX_PHASES];
 	double latency_ns[4]; /* p50 p90 p99 p999, in emulated wall time */
 	double bpf_ms, map_bytes, loader_rss, wasted_own, moved_own;
+	double start_ms, migrate_ms; /* CPU of the loader: until START, and in migration */
 };
 
 /* --- JSON ------------------------------------------------------------------------------------- */
@@ -222,6 +223,8 @@ static inline void read_loader(struct cell *c)
 	struct json_object *end = get(c->json, "loader_end");
 
 	c->bpf_ms = num(end, "bpf_ns", 0) / 1e6;
+	c->start_ms = c->p[0].loader;
+	c->migrate_ms = num(end, "migrate_ns", 0) / 1e6;
 	c->wasted_own = num(end, "wasted", 0);
 	c->moved_own = num(end, "promoted", 0) + num(end, "demoted", 0);
 	c->map_bytes = num(get(c->json, "loader_start"), "map_bytes", 0);

@@ -153,6 +153,18 @@ static inline int eval_pagemap_open(pid_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
+/* --- Address x time ----------------------------------------------------------------------------
+ */
+
+/* The workload's pages in so many equal pieces; columns of a plot at most. */
+#define EVAL_BUCKETS 128
+#define EVAL_COLUMNS 128
+
+static inline unsigned int eval_bucket(const struct eval_pages *p, uint64_t page)
+{
+	return page * EVAL_BUCKETS / p->nr;
+}
+
 /* --- Counts ----------------------------------------------------------------------------------- */
 
 /* count[phase * p->nr + page]; pages the file names but the process lacks are left out. */

@@ -15,7 +15,35 @@ struct recorder {
 	struct eval_counts_hdr hdr;
 	uint32_t *count[HT_RING_MAX_PHASES];
 	uint64_t tail;
+	/* Records by part of the address space, in columns of as many records each. */
+	uint32_t heat[EVAL_COLUMNS][EVAL_BUCKETS];
+	unsigned int column;
+	uint64_t column_records, in_column;
 };
+
+#define COLUMN_RECORDS 256 /* at first */
+
+/* Nobody knows the length of the run: when the columns are full, two become one. */
+static void halve_columns(struct recorder *r)
+{
+	for (unsigned int i = 0; i < EVAL_COLUMNS / 2; i++)
+		for (unsigned int b = 0; b < EVAL_BUCKETS; b++)
+			r->heat[i][b] = r->heat[2 * i][b] + r->heat[2 * i + 1][b];
+	memset(r->heat[EVAL_COLUMNS / 2], 0, sizeof(r->heat) / 2);
+	r->column = EVAL_COLUMNS / 2;
+	r->column_records *= 2;
+}
+
+static void add_heat(struct recorder *r, uint64_t page)
+{
+	if (r->in_column == r->column_records) {
+		r->in_column = 0;
+		if (++r->column == EVAL_COLUMNS)
+			halve_columns(r);
+	}
+	r->in_column++;
+	r->heat[r->column][eval_bucket(&r->pages, page)]++;
+}
 
 static int count_one(struct recorder *r, uint64_t addr, unsigned int phase)
 {
@@ -34,6 +62,7 @@ static int count_one(struct recorder *r, uint64_t addr, unsigned int phase)
 	if (phase >= r->hdr.nr_phases)
 		r->hdr.nr_phases = phase + 1;
 	r->count[phase][page]++;
+	add_heat(r, page);
 	r->hdr.records++;
 	return 0;
 }
@@ -98,9 +127,21 @@ static int save(struct recorder *r, const char *file)
 	return fclose(f) ? -errno : 0;
 }
 
+static void print_heat(const struct recorder *r)
+{
+	printf("\"heat\":{\"records\":%" PRIu64 ",\"columns\":[", r->column_records);
+	for (unsigned int i = 0; i <= r->column; i++) {
+		printf("%s\n[", i ? "," : "");
+		for (unsigned int b = 0; b < EVAL_BUCKETS; b++)
+			printf("%s%u", b ? "," : "", r->heat[i][b]);
+		printf("]");
+	}
+	printf("]}");
+}
+
 int main(int argc, char **argv)
 {
-	static struct recorder r;
+	static struct recorder r = { .column_records = COLUMN_RECORDS };
 	int err;
 
 	if (argc != 4 || atoi(argv[2]) < 1) {
@@ -124,7 +165,9 @@ int main(int argc, char **argv)
 		err = save(&r, argv[3]);
 	if (err)
 		fprintf(stderr, "eval_record: %s\n", strerror(-err));
-	printf("{\"records\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"other\":%" PRIu64 "}\n",
+	printf("{\"records\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"other\":%" PRIu64 ",",
 	       (uint64_t)r.hdr.records, (uint64_t)r.hdr.lost, (uint64_t)r.hdr.other);
+	print_heat(&r);
+	printf("}\n");
 	return err ? 1 : 0;
 }

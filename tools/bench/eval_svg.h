@@ -112,4 +112,14 @@ static inline void svg_bar(FILE *f, const struct svg_panel *p, double x, double 
 		svg_colors[color % SVG_COLORS], v);
 }
 
+/* A cell of a map, shade from 0 (nothing is drawn) to 1. */
+static inline void svg_cell(FILE *f, double x, double y, double w, double h, const char *color,
+			    double shade)
+{
+	fprintf(f,
+		"<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" "
+		"fill-opacity=\"%.2f\"/>\n",
+		x, y, w, h, color, shade);
+}
+
 #endif

@@ -31,6 +31,9 @@ struct placement {
 	int64_t *moved_ms; /* last move; its direction follows from where the page is */
 	uint32_t *hot;	   /* bit per phase */
 	uint64_t hot_pages, up, down, back;
+	char *map; /* where pages were, snapshot by snapshot, as JSON */
+	size_t map_len;
+	FILE *map_out;
 	double recall, precision;
 	int64_t next_ms;
 };
@@ -201,6 +204,29 @@ static void judge_hot(struct placement *p, uint64_t nr, unsigned int phase)
 	p->precision = promoted ? (double)promoted_hot / promoted : -1;
 }
 
+/* Memory accesses so far, and the share of each part of the address space that is in the fast tier.
+ */
+static void draw_map(struct watch *w)
+{
+	uint64_t there[EVAL_BUCKETS] = {}, fast[EVAL_BUCKETS] = {}, misses = 0;
+	struct placement *p = &w->pl;
+	struct ring_totals t;
+
+	ring_read(&w->ring, &t);
+	for (unsigned int n = 0; n < HT_RING_MAX_NODES; n++)
+		misses += t.all.misses[n];
+	for (uint64_t i = 0; i < w->pages.nr; i++) {
+		unsigned int b = eval_bucket(&w->pages, i);
+
+		there[b] += p->now[i] != EVAL_NONE;
+		fast[b] += p->now[i] == EVAL_FAST;
+	}
+	fprintf(p->map_out, "%s\n[%" PRIu64, ftell(p->map_out) ? "," : "", misses);
+	for (unsigned int b = 0; b < EVAL_BUCKETS; b++)
+		fprintf(p->map_out, ",%d", there[b] ? (int)(100 * fast[b] / there[b]) : -1);
+	fprintf(p->map_out, "]");
+}
+
 static void snapshot(struct watch *w, int64_t ms)
 {
 	struct placement *p = &w->pl;
@@ -219,6 +245,7 @@ static void snapshot(struct watch *w, int64_t ms)
 	}
 	if (p->hot)
 		judge_hot(p, w->pages.nr, w->ring.hdr->phase % 32);
+	draw_map(w);
 }
 
 static int placement_init(struct watch *w, const char *counts, uint64_t hot_pages)
@@ -241,6 +268,11 @@ static int placement_init(struct watch *w, const char *counts, uint64_t hot_page
 	if (eval_tiers(&w->pages, &w->map, p->fd, p->first))
 		return -ESRCH;
 	memcpy(p->last, p->first, nr);
+	memcpy(p->now, p->first, nr);
+	p->map_out = open_memstream(&p->map, &p->map_len);
+	if (!p->map_out)
+		return -errno;
+	draw_map(w);
 	return 0;
 }
 
@@ -314,8 +346,11 @@ static void watch(struct watch *w)
 			break;
 		nanosleep(&nap, NULL);
 	}
-	fprintf(w->f, "],\n\"pages\":%" PRIu64 ",\"hot_pages\":%" PRIu64 "}\n", w->pages.nr,
+	fclose(w->pl.map_out);
+	fprintf(w->f, "],\n\"map\":[%s],", w->pl.map);
+	fprintf(w->f, "\n\"pages\":%" PRIu64 ",\"hot_pages\":%" PRIu64 "}\n", w->pages.nr,
 		w->pl.hot_pages);
+	free(w->pl.map);
 }
 
 int main(int argc, char **argv)

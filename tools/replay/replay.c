@@ -15,14 +15,13 @@
 #include <bpf/bpf.h>
 #include <json-c/json.h>
 
-#include <hypertier/trace.h>
-
 #include "bpflog.h"
 #include "config.h"
 #include "engine.h"
 #include "gen.h"
 #include "knobs.h"
 #include "log.h"
+#include "playback.h"
 
 #define SETS_MAX 64
 #define TGID 1000
@@ -36,7 +35,10 @@ struct replay {
 	const char *policy, *trace, *json;
 	const char *set[SETS_MAX];
 	unsigned int nr_set;
-	FILE *in;
+	struct ht_playback in; /* a recording, if in.f */
+	uint64_t *tile;	       /* its tiles, sorted */
+	size_t nr_tiles;
+	uint32_t source; /* of its samples */
 	uint64_t footprint, fast; /* bytes */
 	uint64_t samples;	  /* per epoch */
 	uint64_t period, seed;
@@ -65,7 +67,7 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{ "trace", 't', "FILE", 0, "Replay this recording instead of a generated trace", 0 },
+	{ "trace", 't', "FILE", 0, "Replay this recording (hypertier-load --record) instead of a generated trace", 0 },
 	{ "gen", OPT_GEN, "KIND", 0, "gups, zipf, uniform, scan or graph (default gups)", 0 },
 	{ "layout", OPT_LAYOUT, "HOW", 0, "Hot pages are contig, scatter or sparse", 0 },
 	{ "footprint", 'm', "SIZE", 0, "Memory of the workload (default 1G)", 0 },
@@ -212,7 +214,7 @@ static int open_policy(struct replay *r)
 	struct ht_engine *e = &r->e;
 	struct ht_init init = { .abi = HT_ABI_VERSION,
 				.nr_tiers = 2,
-				.source = HT_SRC_EMULATED,
+				.source = r->source,
 				.period = r->period,
 				.epoch_ns = r->cfg.epoch_ms * 1000000ULL,
 				.fast_pages = r->fast_capacity,
@@ -297,7 +299,7 @@ static int make_space(struct replay *r)
 
 static int inject(struct replay *r, uint32_t nr)
 {
-	struct ht_inject_args args = { .nr = nr, .source = HT_SRC_EMULATED };
+	struct ht_inject_args args = { .nr = nr, .source = r->source };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &args, .ctx_size_in = sizeof(args));
 
 	return bpf_prog_test_run_opts(r->e.policy->src.prog_inject, &opts) ? -errno : 0;
@@ -339,48 +341,68 @@ static int generate(struct replay *r)
 	return 0;
 }
 
-/* The next epoch of a recording. Addresses are folded into the made-up address space. */
+/* Where a recorded address lies in the made-up space: sampled tiles in a row, of all processes. */
+static uint64_t place_of(const struct replay *r, const struct ht_inject_rec *rec)
+{
+	uint64_t key = HT_KEY(rec->tgid, rec->addr);
+	size_t lo = 0, hi = r->nr_tiles, mid;
+
+	while (lo < hi) {
+		mid = (lo + hi) / 2;
+		if (r->tile[mid] < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return BASE + (lo << HT_TILE_SHIFT) + (rec->addr & (HT_TILE_SIZE - 1));
+}
+
+/* The next epoch of a recording. 1 at its end. */
 static int read_trace(struct replay *r)
 {
 	struct ht_inject_rec *rec = r->e.policy->src.inject, in;
+	int kind = HT_PLAY_EPOCH, err = 0;
 	uint32_t n = 0;
-	int err = 0;
 
-	while (!err && fread(&in, sizeof(in), 1, r->in) == 1) {
-		if (!in.tgid)
-			return n ? inject(r, n) : 0;
-		in.addr = BASE + in.addr % r->footprint;
+	while (!err && (kind = ht_playback_next(&r->in, &in)) > 0 && kind != HT_PLAY_EPOCH) {
+		if (kind != HT_PLAY_SAMPLE)
+			continue;
+		in.addr = place_of(r, &in);
 		in.tgid = TGID;
 		rec[n++] = in;
-		if (n == HT_INJECT_MAX) {
-			err = inject(r, n);
-			n = 0;
-		}
-	}
-	if (n && !err)
+		if (n < HT_INJECT_MAX)
+			continue;
 		err = inject(r, n);
-	return err ?: feof(r->in) ? 1 : -EIO;
+		n = 0;
+	}
+	if (n && !err && kind >= 0)
+		err = inject(r, n);
+	return err ?: kind < 0 ? kind : kind == HT_PLAY_END;
 }
 
+/* The space is as large as what was sampled. */
 static int open_trace(struct replay *r)
 {
-	struct ht_trace_hdr hdr;
+	int err;
 
+	r->source = HT_SRC_EMULATED;
 	if (!r->trace)
 		return 0;
-	r->in = fopen(r->trace, "r");
-	if (!r->in) {
-		pr_err("%s: %s", r->trace, strerror(errno));
-		return -errno;
+	err = ht_playback_open(&r->in, r->trace);
+	err = err ?: ht_playback_tiles(&r->in, false, &r->tile, &r->nr_tiles);
+	if (err)
+		return err;
+	if (!r->nr_tiles) {
+		pr_err("%s: there are no samples in it", r->trace);
+		return -ENODATA;
 	}
-	if (fread(&hdr, sizeof(hdr), 1, r->in) == 1 && hdr.magic == HT_TRACE_MAGIC &&
-	    hdr.version == HT_TRACE_VERSION && hdr.record_size == sizeof(struct ht_inject_rec)) {
-		if (hdr.period)
-			r->period = hdr.period;
-		return 0;
-	}
-	pr_err("%s: not a trace of this version", r->trace);
-	return -EINVAL;
+	r->footprint = (uint64_t)r->nr_tiles << HT_TILE_SHIFT;
+	r->source = r->in.hdr.source;
+	if (r->epochs > r->in.epochs)
+		r->epochs = r->in.epochs ?: 1;
+	if (r->in.hdr.period)
+		r->period = r->in.hdr.period;
+	return 0;
 }
 
 /* Share of the accesses of this moment that the fast tier would serve. */
@@ -412,7 +434,7 @@ static int epoch(struct replay *r)
 
 	e->epoch++;
 	e->stages = (struct ht_stages){};
-	end = r->in ? read_trace(r) : generate(r);
+	end = r->in.f ? read_trace(r) : generate(r);
 	if (end < 0)
 		return end;
 	err = ht_epoch_samples(e);
@@ -458,8 +480,8 @@ static int run(struct replay *r)
 		err = epoch(r);
 		if (err < 0)
 			break;
-		share = r->in ? r->e.metrics.fast_share : fast_share(r);
-		oracle = r->in ? -1 : gen_oracle(&r->gen, r->fast_capacity);
+		share = r->in.f ? r->e.metrics.fast_share : fast_share(r);
+		oracle = r->in.f ? -1 : gen_oracle(&r->gen, r->fast_capacity);
 		if (i >= r->epochs / 4) {
 			r->sum_share += share;
 			r->sum_oracle += oracle;
@@ -525,8 +547,8 @@ static void close_all(struct replay *r)
 {
 	struct ht_engine *e = &r->e;
 
-	if (r->in)
-		fclose(r->in);
+	ht_playback_close(&r->in);
+	free(r->tile);
 	ht_plan_free(&e->plan);
 	ht_ranges_free(&e->ranges);
 	ht_mover_free(&e->mover);

@@ -5,15 +5,20 @@
  * and is accessed at random, the popular vertices most of all. BFS has phases: its frontier grows
  * from one vertex to most of the graph and shrinks again, so what is hot changes within a second.
  *
- * The target of an edge is drawn as n * u^skew, u uniform, and scattered over the vertex numbers;
- * out-degrees are as uneven. The graph is a function of the seed, generated again at the end to
- * check every edge. BFS levels are checked along all edges, PageRank's sum must be 1.
+ * The target of an edge is drawn as n * u^3, u uniform, and scattered over the vertex numbers: the
+ * in-degree of the r-th vertex falls with r^-2/3, so P(degree) with degree^-2.5, as in social
+ * graphs and on the web. Out-degrees fall alike, and the same vertices have the most: hubs. The
+ * graph is a function of the seed, generated again at the end to check every edge. BFS levels are
+ * checked along all edges, PageRank's sum must be 1.
  */
 #include <math.h>
 
 #include "workload.h"
 
-#define SCATTER 0x9e3779b1u /* odd */
+#define SCATTER 0x9e3779b1u  /* odd */
+#define UNSCATTER 0xe8b2f51u /* its inverse modulo 2^32 */
+#define OUT_EXPONENT (-2.0 / 3)
+#define STEPS 1024
 #define NO_LEVEL UINT32_MAX
 
 enum algo { BFS, PAGERANK };
@@ -22,8 +27,10 @@ struct graph {
 	struct wl w;
 	enum algo algo;
 	uint64_t rounds, degree;
-	uint32_t nr;   /* vertices, a power of two */
-	uint64_t *row; /* [nr + 1] */
+	uint32_t nr; /* vertices, a power of two */
+	uint32_t out_degree[2]
+			   [STEPS]; /* of the vertices by popularity; [1]: within the first step */
+	uint64_t *row;		    /* [nr + 1] */
 	uint32_t *edge;
 	uint32_t *out; /* PageRank: times a vertex is a target */
 	uint32_t *level, *queue;
@@ -43,13 +50,29 @@ static inline uint32_t scatter(const struct graph *g, uint32_t v)
 	return v * SCATTER & (g->nr - 1);
 }
 
-/* A few vertices have many times the mean degree; the mean is g->degree within rounding. */
+static double out_weight(unsigned int fine, unsigned int step)
+{
+	return pow((step + 0.5) / STEPS / (fine ? STEPS : 1), OUT_EXPONENT);
+}
+
+/* So that the mean is g->degree at most: rounding leaves some edges out. */
+static void plan_degrees(struct graph *g)
+{
+	double sum = 0;
+
+	for (unsigned int i = 0; i < STEPS; i++)
+		sum += out_weight(1, i) / STEPS + (i ? out_weight(0, i) : 0);
+	for (unsigned int fine = 0; fine < 2; fine++)
+		for (unsigned int i = 0; i < STEPS; i++)
+			g->out_degree[fine][i] =
+				1 + (g->degree - 1) * out_weight(fine, i) / (sum / STEPS);
+}
+
 static uint64_t degree_of(const struct graph *g, uint32_t v)
 {
-	uint32_t r = scatter(g, v ^ 0x2545) / (g->nr / 1024);
-	double u = (r + 0.5) / 1024;
+	uint32_t r = v * UNSCATTER & (g->nr - 1), step = g->nr / STEPS;
 
-	return 1 + (uint64_t)(g->degree * 3 * u * u * u * 4 / 3);
+	return r < step ? g->out_degree[1][(uint64_t)r * STEPS / step] : g->out_degree[0][r / step];
 }
 
 /* The third power of a uniform number, in integers, as emulated floating point is slow. */
@@ -68,6 +91,7 @@ static void plan(struct graph *g)
 	for (g->nr = 1 << 10; g->nr < 1u << 30 && 2ull * g->nr * (20 + 4 * g->degree) <= size;)
 		g->nr *= 2;
 	g->degree = (size / g->nr - 20) / 4;
+	plan_degrees(g);
 }
 
 static void generate(struct graph *g)

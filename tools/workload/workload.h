@@ -46,6 +46,9 @@ struct wl {
 	double wait;	/* seconds between setting up and starting */
 	const char *json;
 	bool latency;
+	/* Another process does the work (0: this one); mark() sends markers from there. */
+	pid_t target;
+	void (*mark)(struct wl *w, unsigned int cmd, uint64_t arg);
 	/* state */
 	struct ring ring;
 	unsigned int fast_nodes;
@@ -333,11 +336,14 @@ static inline void wl_start(struct wl *w)
 	}
 	if (w->wait > 0)
 		signal(SIGUSR1, wl_wake);
-	printf("%s: ready, pid %d\n", w->name, getpid());
+	printf("%s: ready, pid %d\n", w->name, w->target ? w->target : getpid());
 	if (w->wait > 0)
 		nanosleep(&wait, NULL);
 	w->t0 = w->t_phase = w->t_live = wl_now();
-	ht_marker(HT_MARK_START, getpid(), w->threads);
+	if (w->mark)
+		w->mark(w, HT_MARK_START, w->target);
+	else
+		ht_marker(HT_MARK_START, getpid(), w->threads);
 	ring_read(&w->ring, &w->before);
 	w->last = w->before;
 }
@@ -355,7 +361,10 @@ static inline void wl_end_phase(struct wl *w)
 /* Begins a phase of the workload; later ones than the ring can tell apart go to the last. */
 static inline void wl_phase(struct wl *w, unsigned int phase, uint64_t ops)
 {
-	ht_marker(HT_MARK_PHASE, phase, 0);
+	if (w->mark)
+		w->mark(w, HT_MARK_PHASE, phase);
+	else
+		ht_marker(HT_MARK_PHASE, phase, 0);
 	w->ops = ops;
 	wl_end_phase(w);
 	w->phase = phase < HT_RING_MAX_PHASES ? phase : HT_RING_MAX_PHASES - 1;
@@ -407,7 +416,10 @@ static inline bool wl_tick(struct wl *w, uint64_t ops)
 
 static inline void wl_stop(struct wl *w, uint64_t ops)
 {
-	ht_marker(HT_MARK_STOP, 0, 0);
+	if (w->mark)
+		w->mark(w, HT_MARK_STOP, 0);
+	else
+		ht_marker(HT_MARK_STOP, 0, 0);
 	w->elapsed = wl_now() - w->t0;
 	w->ops = ops;
 	wl_end_phase(w);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the parts of hypertier.ko know of each other. */
+#ifndef HYPERTIER_KMOD_H
+#define HYPERTIER_KMOD_H
+
+#include <linux/types.h>
+
+#include <hypertier/exchange.h>
+
+struct folio;
+struct ht_kernel_folio;
+
+#define pr_ht(level, fmt, ...) printk(level "hypertier: " fmt, ##__VA_ARGS__)
+
+/* resolve.c: the kernel's migration functions, none of which is exported. */
+int ht_resolve(char *why, size_t size);
+
+/* btfcheck.c: what the running kernel says of itself. */
+struct ht_btf;
+struct ht_btf *ht_btf_open(const void *data, u32 size);
+void ht_btf_close(struct ht_btf *b);
+/* Prints a function's type, as "void(folio*,int)". -ENOENT, -EINVAL. */
+int ht_btf_proto(struct ht_btf *b, const char *func, char *buf, size_t size);
+/* Byte offset of a member, also of one inside anonymous members. -ENOENT, -EINVAL. */
+int ht_btf_member(struct ht_btf *b, const char *type, const char *member);
+int ht_btf_size(struct ht_btf *b, const char *type);
+int ht_btf_enum(struct ht_btf *b, const char *type, const char *name, u32 *value);
+
+/* exchange.c */
+struct ht_side {
+	struct folio *folio;
+	struct anon_vma *anon_vma;
+};
+
+struct ht_slot {
+	struct ht_side hot, cold;
+	u32 pair;
+};
+
+/* All memory an exchange needs, allocated when the device is opened. */
+struct ht_ctx {
+	struct ht_xchg_pair pair[HT_XCHG_MAX];
+	struct ht_slot slot[HT_XCHG_MAX];
+	struct ht_move move[HT_XCHG_MAX];
+};
+
+/* The caller holds the lock that also guards stats. Pairs are in ctx; sets each pair's status. */
+void ht_exchange(struct ht_ctx *ctx, struct ht_xchg *x, struct ht_xchg_stats *st);
+
+/* device.c */
+int ht_device_init(bool exchange, const char *why);
+void ht_device_exit(void);
+u64 ht_max_pages_per_s(void);
+
+/* hook.c */
+int ht_hook_init(void);
+void ht_hook_exit(void);
+/* What the attached policy says of a pair; true where there is none. */
+bool ht_hook_admit(const struct ht_move *m, struct ht_xchg_stats *st);
+void ht_hook_info(struct ht_xchg_info *info);
+
+#endif

@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#
+# The kernel migration helper: loads, exchanges under a workload that checks every byte, asks the
+# attached policy, unloads. SOAK=1 exchanges a million pairs on each kernel (some minutes).
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lab/lib.sh
+need_lab 6.12 newest
+
+pairs=8000
+[ "${SOAK:-0}" != 1 ] || pairs=1000000 limit=3600
+[ "$#" -gt 0 ] || set -- 6.12 newest
+for k in "$@"; do
+	if [ ! -d "build/lab/kbuild/$k" ]; then
+		skip "kmod-$k" "no headers for kernel $k: tools/setup --kernels $k --modules"
+		continue
+	fi
+	if ! kmod/build-lab "$k" >"build/kmod-$k.log" 2>&1 || grep -q 'warning:\|Skipping BTF' "build/kmod-$k.log"; then
+		not_ok "hypertier.ko builds for $k without warnings"
+		sed 's/^/# /' "build/kmod-$k.log"
+		continue
+	fi
+	ok "hypertier.ko builds for $k without warnings"
+	guest_env="PAIRS=$pairs" sizes="-s node0_size=256M -s node1_size=512M" boot "kmod-$k" guest-kmod.sh -k "$k" \
+		-P -f "build/kmod/$k/hypertier.ko:build/kmod/hypertier.ko" -f build/tests/bpf/kernel_hook.bpf.o
+done
+exit $((failed > 0))
