@@ -46,7 +46,8 @@ done
 echo 1 >/sys/kernel/tracing/events/hypertier/ht_exchange/enable
 $t soak "${PAIRS:-8000}" &
 soak=$!
-sleep 3
+in_use() { [ "$(cat /sys/module/hypertier/refcnt)" != 0 ]; }
+wait_for 20 in_use
 rmmod hypertier 2>/tmp/rmmod
 check "the module stays while it is in use" 1 $?
 wait $soak
