@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,6 +88,22 @@ struct busy {
 	struct ht_workout w;
 };
 
+/*
+ * DAMON looks at the accessed bits of the page table, which a processor sets when it loads a
+ * translation. The emulator's TLB grows until it holds all of a buffer, and a process that has a
+ * CPU to itself then never loads one again. To give back more than 33 pages empties it.
+ */
+static void flush_tlb(void)
+{
+	size_t size = 128 * 4096;
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return;
+	memset(p, 1, size);
+	munmap(p, size);
+}
+
 FS_UNUSED static void busy_start(struct busy *b, size_t size)
 {
 	if (ht_workout_open(&b->w, size))
@@ -95,8 +112,10 @@ FS_UNUSED static void busy_start(struct busy *b, size_t size)
 	if (b->pid)
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;)
-		ht_workout_run(&b->w, 1000);
+	for (;;) {
+		ht_workout_run(&b->w, 10);
+		flush_tlb();
+	}
 }
 
 FS_UNUSED static void busy_stop(struct busy *b)
