@@ -87,7 +87,10 @@ run()
 		DUMPED=1
 	fi
 	wait $gups
-	check "$1: the data is intact" 0 $?
+	ended=$?
+	check "$1: the data is intact" 0 $ended
+	# Killed: by the kernel, for want of memory?
+	[ $ended -lt 128 ] || dmesg | grep -iA40 'oom-killer' | head -n 60 | sed 's/^/# /'
 	stop
 	check "$1: the loader's status" 0 $status
 	cp "$tmp/$1.out" "/out/$1.stats"

@@ -72,7 +72,7 @@ test_kernel()
 }
 
 test_6_12
-sizes="-s node0_size=320M -s node1_size=512M" # 6.1 needs more for itself, and takes it there
+sizes="-s node0_size=448M -s node1_size=512M" # 6.1 needs more for itself, and takes it there
 guest_env=SIZE=460 test_kernel 6.1 contig "$contig"
 sizes=
 test_kernel newest scatter "$scatter"
