@@ -13,6 +13,7 @@
 
 #include "client.h"
 #include "control.h"
+#include "jsonutil.h"
 #include "log.h"
 
 #define ASK_MS 5000
@@ -38,11 +39,7 @@ static struct json_object *request(const char *op)
 
 static const char *text(struct json_object *o, const char *key)
 {
-	struct json_object *v;
-
-	if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_string))
-		return "?";
-	return json_object_get_string(v);
+	return ht_json_text(o, key) ?: "?";
 }
 
 static int64_t number(struct json_object *o, const char *key)

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,51 +135,6 @@ static const struct argp_option options[] = {
 	  0 },
 	{ 0 },
 };
-
-int ht_parse_size(const char *s, uint64_t unit, uint64_t *bytes)
-{
-	static const char suffix[] = "KMGT";
-	const char *p;
-	char *end;
-	double v;
-
-	errno = 0;
-	v = strtod(s, &end);
-	if (end == s || errno || !isfinite(v) || v < 0)
-		return -EINVAL;
-	if (*end) {
-		p = strchr(suffix, toupper((unsigned char)*end));
-		if (!p)
-			return -EINVAL;
-		unit = 1ULL << (10 * (p - suffix + 1));
-		end++;
-		if (!strcmp(end, "iB") || !strcmp(end, "B"))
-			end += strlen(end);
-	}
-	if (*end || v * unit > (double)(1ULL << 60))
-		return -EINVAL;
-	*bytes = v * unit;
-	return 0;
-}
-
-int ht_parse_ms(const char *s, unsigned int *ms)
-{
-	char *end;
-	double v;
-
-	errno = 0;
-	v = strtod(s, &end);
-	if (end == s || errno || !isfinite(v) || v < 0)
-		return -EINVAL;
-	if (!strcmp(end, "s"))
-		v *= 1000;
-	else if (*end && strcmp(end, "ms"))
-		return -EINVAL;
-	if (v > 3600000)
-		return -EINVAL;
-	*ms = v + 0.5;
-	return 0;
-}
 
 /* Says what is wrong on the command line, and ends the process, or in a line of a file. EINVAL. */
 static int __attribute__((format(printf, 2, 3))) bad(struct argp_state *st, const char *fmt, ...)

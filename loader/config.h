@@ -11,6 +11,7 @@
 #include "migrate.h"
 #include "source.h"
 #include "targets.h"
+#include "units.h"
 
 enum ht_exit_code {
 	HT_RC_OK = 0,
@@ -96,9 +97,5 @@ int ht_config_file(struct ht_config *c, const char *path);
 /* Parses argv, after the file that it names; exits by itself for --help, --version and usage errors. 0 or -ENOMEM. */
 int ht_config_parse(struct ht_config *c, int argc, char **argv);
 void ht_config_free(struct ht_config *c);
-/* Bytes of "512", "64K", "1.5G"; -EINVAL. The unit of a bare number is given by unit. */
-int ht_parse_size(const char *s, uint64_t unit, uint64_t *bytes);
-/* Milliseconds of "500", "500ms", "2s"; -EINVAL. */
-int ht_parse_ms(const char *s, unsigned int *ms);
 
 #endif

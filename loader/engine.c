@@ -26,6 +26,7 @@
 #include "prereq.h"
 #include "privs.h"
 #include "record.h"
+#include "signals.h"
 #include "swap.h"
 
 #define STATUS_NS 10000000000ULL
@@ -297,19 +298,6 @@ static int start(struct ht_engine *e)
 	return 0;
 }
 
-static int block_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
-		return -errno;
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg)
 {
 	struct ht_prereq prereq;
@@ -323,7 +311,7 @@ int ht_engine_start(struct ht_engine *e, const struct ht_config *cfg)
 	e->control_fd = -1;
 	/* Before anything is changed, so that a signal during the start undoes it in order. */
 	ht_notify_open(&e->notify);
-	e->signal_fd = block_signals();
+	e->signal_fd = ht_block_signals();
 	if (e->signal_fd < 0) {
 		pr_err("cannot block signals: %s", strerror(errno));
 		return HT_RC_ERROR;

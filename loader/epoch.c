@@ -252,7 +252,8 @@ static uint64_t budget(struct ht_engine *e)
 
 /*
  * Free memory of the tiers. The kernel's tables take longer to print than all the rest of a quiet
- * epoch takes, so they are read while pages move, and every so many epochs; but each epoch where the host changes it.
+ * epoch takes, so they are read while pages move, and every so many epochs; but each epoch where
+ * the host changes it.
  */
 #define FREE_EPOCHS 4
 static void read_free_memory(struct ht_engine *e)

@@ -163,12 +163,11 @@ int ht_guest_port_write(struct ht_guest_port *p, const char *line, size_t len)
 
 /* ---- the content */
 
-static const struct ht_ranges *sorted; /* for qsort, which takes no argument of ours */
-
-static int hotter_first(const void *a, const void *b)
+static int hotter_first(const void *a, const void *b, void *arg)
 {
-	uint64_t x = sorted->range[*(const uint32_t *)a].density;
-	uint64_t y = sorted->range[*(const uint32_t *)b].density;
+	const struct ht_ranges *rs = arg;
+	uint64_t x = rs->range[*(const uint32_t *)a].density;
+	uint64_t y = rs->range[*(const uint32_t *)b].density;
 
 	return (x < y) - (x > y);
 }
@@ -197,8 +196,7 @@ void ht_guest_curve(const struct ht_ranges *rs, uint32_t *order, struct ht_guest
 	}
 	if (heat <= 0 || pages <= 0)
 		return;
-	sorted = rs;
-	qsort(order, rs->nr, sizeof(*order), hotter_first);
+	qsort_r(order, rs->nr, sizeof(*order), hotter_first, (void *)rs);
 	add_point(r, 0, 0);
 	for (i = 0; i < rs->nr; i++) {
 		const struct ht_range *g = &rs->range[order[i]];

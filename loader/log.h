@@ -3,7 +3,14 @@
 #ifndef HT_LOG_H
 #define HT_LOG_H
 
-enum ht_log_level { HT_LOG_ERR, HT_LOG_WARN, HT_LOG_INFO, HT_LOG_DEBUG, HT_LOG_TRACE };
+enum ht_log_level {
+	HT_LOG_NONE = -1, /* not even errors */
+	HT_LOG_ERR,
+	HT_LOG_WARN,
+	HT_LOG_INFO,
+	HT_LOG_DEBUG,
+	HT_LOG_TRACE,
+};
 
 void ht_log_set_level(enum ht_log_level level);
 enum ht_log_level ht_log_get_level(void);

@@ -3,6 +3,7 @@
 
 #include <json-c/json.h>
 
+#include "jsonutil.h"
 #include "metrics.h"
 
 const char *ht_drop_name(enum ht_drop d)
@@ -20,11 +21,6 @@ const char *ht_drop_name(enum ht_drop d)
 	return d < HT_DROP_NR ? name[d] : "?";
 }
 
-static struct json_object *u64(uint64_t v)
-{
-	return json_object_new_int64(v > INT64_MAX ? INT64_MAX : (int64_t)v);
-}
-
 struct json_object *ht_metrics_object(const struct ht_metrics *m, const char *event)
 {
 	struct json_object *o = json_object_new_object(), *sub;
@@ -37,16 +33,16 @@ struct json_object *ht_metrics_object(const struct ht_metrics *m, const char *ev
 #define M(name, desc) json_object_object_add(o, #name, json_object_new_double(m->name));
 	HT_METRICS_SHARES(M)
 #undef M
-#define M(name, kind, unit, desc) json_object_object_add(o, #name, u64(m->name));
+#define M(name, kind, unit, desc) json_object_object_add(o, #name, ht_json_u64(m->name));
 	HT_METRICS(M)
 #undef M
 	sub = json_object_new_object();
 	for (i = 0; i < HT_DROP_NR; i++)
-		json_object_object_add(sub, ht_drop_name(i), u64(m->drop[i]));
+		json_object_object_add(sub, ht_drop_name(i), ht_json_u64(m->drop[i]));
 	json_object_object_add(o, "dropped", sub);
 	sub = json_object_new_object();
 	for (i = 0; i < HT_OUT_NR; i++)
-		json_object_object_add(sub, ht_migrate_outcome_name(i), u64(m->outcome[i]));
+		json_object_object_add(sub, ht_migrate_outcome_name(i), ht_json_u64(m->outcome[i]));
 	json_object_object_add(o, "outcomes", sub);
 	return o;
 }

@@ -108,7 +108,7 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static size_t distinct(uint64_t *key, size_t nr)
+size_t ht_playback_distinct(uint64_t *key, size_t nr)
 {
 	size_t i, n = 0;
 
@@ -117,6 +117,20 @@ static size_t distinct(uint64_t *key, size_t nr)
 		if (!n || key[i] != key[n - 1])
 			key[n++] = key[i];
 	return n;
+}
+
+size_t ht_playback_find(const uint64_t *tile, size_t nr, uint64_t key)
+{
+	size_t lo = 0, hi = nr, mid;
+
+	while (lo < hi) {
+		mid = (lo + hi) / 2;
+		if (tile[mid] < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
 }
 
 struct tiles {
@@ -130,7 +144,7 @@ static int make_room(const struct ht_playback *p, struct tiles *t)
 	size_t cap = t->cap ? t->cap * 2 : 4096;
 	uint64_t *n;
 
-	t->nr = distinct(t->key, t->nr);
+	t->nr = ht_playback_distinct(t->key, t->nr);
 	if (t->nr > HT_PLAYBACK_TILES) {
 		pr_err("%s: more than %u tiles of 2 MiB", p->name, HT_PLAYBACK_TILES);
 		return -E2BIG;
@@ -177,6 +191,6 @@ int ht_playback_tiles(struct ht_playback *p, bool places, uint64_t **key, size_t
 		return err;
 	}
 	*key = t.key;
-	*nr = distinct(t.key, t.nr);
+	*nr = ht_playback_distinct(t.key, t.nr);
 	return 0;
 }

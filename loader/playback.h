@@ -49,5 +49,9 @@ static inline unsigned int ht_playback_fast(const struct ht_inject_rec *rec)
  * resident pages), sorted. *key is the caller's. -E2BIG above HT_PLAYBACK_TILES, logged.
  */
 int ht_playback_tiles(struct ht_playback *p, bool places, uint64_t **key, size_t *nr);
+/* Sorts keys and drops what repeats; the number that is left. */
+size_t ht_playback_distinct(uint64_t *key, size_t nr);
+/* Index of the first of these sorted tiles whose key is not smaller. */
+size_t ht_playback_find(const uint64_t *tile, size_t nr, uint64_t key);
 
 #endif

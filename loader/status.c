@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 
 #include "engine.h"
+#include "jsonutil.h"
 #include "record.h"
 #include "report.h"
 
@@ -22,8 +23,7 @@ static const char *const order_name[BY_NR] = { "heat", "density", "recent", "pag
 
 static void add_int(struct json_object *o, const char *key, uint64_t v)
 {
-	json_object_object_add(o, key,
-			       json_object_new_int64(v > INT64_MAX ? INT64_MAX : (int64_t)v));
+	json_object_object_add(o, key, ht_json_u64(v));
 }
 
 static void add_str(struct json_object *o, const char *key, const char *s)

@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "control.h"
+#include "jsonutil.h"
 #include "knobs.h"
 #include "log.h"
 #include "metrics.h"
@@ -359,15 +360,6 @@ static struct json_object *answer(const char *error)
 	return o;
 }
 
-static const char *text(struct json_object *o, const char *key)
-{
-	struct json_object *v;
-
-	if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_string))
-		return NULL;
-	return json_object_get_string(v);
-}
-
 /* Strings of the request's "set", which may be missing. -EINVAL if it is anything else. */
 static int read_sets(struct json_object *request, char **sets, size_t *nr)
 {
@@ -394,7 +386,7 @@ static int read_sets(struct json_object *request, char **sets, size_t *nr)
 static struct json_object *on_swap(struct ht_engine *e, struct json_object *request)
 {
 	struct ht_exit why = { .kind = HT_EXIT_SWAP, .reason = "swapped" };
-	const char *path = text(request, "policy");
+	const char *path = ht_json_text(request, "policy");
 	char error[512] = "failed", *sets[SETS_MAX];
 	struct json_object *ok;
 	size_t nr;
@@ -418,7 +410,7 @@ static struct json_object *on_swap(struct ht_engine *e, struct json_object *requ
 struct json_object *ht_swap_control(void *engine, struct json_object *request)
 {
 	struct ht_engine *e = engine;
-	const char *op = text(request, "op");
+	const char *op = ht_json_text(request, "op");
 	struct json_object *o;
 
 	if (op && !strcmp(op, "swap"))

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../loader/log.h"
+#include "../loader/units.h"
 #include "config.h"
-#include "say.h"
 
 #define LINE 1024
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
@@ -76,25 +77,9 @@ static const struct key vm_keys[] = {
 
 int pv_parse_size(const char *s, uint64_t *bytes)
 {
-	static const char suffix[] = "KMGT";
-	const char *p;
-	char *end;
-	double v;
+	uint64_t v;
 
-	errno = 0;
-	v = strtod(s, &end);
-	if (end == s || errno || !isfinite(v) || v < 0 || !isdigit((unsigned char)*s))
-		return -EINVAL;
-	if (*end) {
-		p = strchr(suffix, toupper((unsigned char)*end));
-		if (!p)
-			return -EINVAL;
-		v *= (double)(1ULL << (10 * (p - suffix + 1)));
-		end++;
-		if (!strcmp(end, "iB") || !strcmp(end, "B"))
-			end += strlen(end);
-	}
-	if (*end || v > (double)HT_GUEST_BYTES_MAX)
+	if (!isdigit((unsigned char)*s) || ht_parse_size(s, 1, &v) || v > HT_GUEST_BYTES_MAX)
 		return -EINVAL;
 	*bytes = v;
 	return 0;
@@ -521,7 +506,7 @@ int pv_config_parse(struct pv_config *c, FILE *f, const char *name)
 		err = FAIL(&r, "cannot be read");
 	err = err ?: check_all(&r);
 	if (err)
-		say_err("%s:%u: %s", name, r.line, err == -ENOMEM ? "out of memory" : r.why);
+		pr_err("%s:%u: %s", name, r.line, err == -ENOMEM ? "out of memory" : r.why);
 	return err == -ENOSPC ? -EINVAL : err;
 }
 
@@ -532,7 +517,7 @@ int pv_config_read(struct pv_config *c, const char *path)
 
 	if (!f) {
 		err = -errno;
-		say_err("cannot read the configuration %s: %s", path, strerror(errno));
+		pr_err("cannot read the configuration %s: %s", path, strerror(errno));
 		return err;
 	}
 	err = pv_config_parse(c, f, path);

@@ -14,8 +14,9 @@
 #include <json-c/json.h>
 
 #include "../loader/control.h"
+#include "../loader/log.h"
+#include "../loader/signals.h"
 #include "daemon.h"
-#include "say.h"
 #include "state.h"
 
 #define BILL_MS 60000
@@ -157,7 +158,7 @@ static void save(struct pv_daemon *d)
 	if (!d->state_text || strcmp(text, d->state_text)) {
 		err = pv_replace_file(d->cfg.state, text, strlen(text), true);
 		if (err && !d->state_errors++)
-			say_err("cannot write the state file %s: %s", d->cfg.state, strerror(-err));
+			pr_err("cannot write the state file %s: %s", d->cfg.state, strerror(-err));
 		free(d->state_text);
 		d->state_text = err ? NULL : strdup(text);
 	}
@@ -179,7 +180,7 @@ static void tick(struct pv_daemon *d)
 	prepare(d);
 	if (!d->settled && is_settled(d)) {
 		d->settled = true;
-		say_debug("all VMs have been asked what they hold");
+		pr_debug("all VMs have been asked what they hold");
 	}
 	bill(d, ms);
 	if (d->settled)
@@ -324,8 +325,8 @@ static void renew(struct pv_daemon *d)
 			*eq++ = '\0';
 			if (pv_config_set(&d->cfg, &changed, key, eq, why, sizeof(why)) ||
 			    pv_config_admit(&d->cfg, &changed, why, sizeof(why)))
-				say_warn("VM %s: %s no longer holds: %s", v->cfg.name,
-					 v->override[i], why);
+				pr_warn("VM %s: %s no longer holds: %s", v->cfg.name,
+					v->override[i], why);
 			else
 				v->cfg = d->cfg.vm[k] = changed;
 		}
@@ -346,14 +347,14 @@ int pv_daemon_reload(struct pv_daemon *d, char *why, size_t size)
 	if (err) {
 		snprintf(why, size,
 			 "the old configuration stays in force; the daemon's log says why");
-		say_warn("%s", "the old configuration stays in force");
+		pr_warn("%s", "the old configuration stays in force");
 		pv_config_free(&c);
 		return err;
 	}
 	for (i = 0; i < nr_old; i++) {
 		if (old[i] && old[i]->known)
-			say_warn("VM %s is no longer managed; it keeps what it holds",
-				 old[i]->cfg.name);
+			pr_warn("VM %s is no longer managed; it keeps what it holds",
+				old[i]->cfg.name);
 		pv_vm_free(old[i]);
 	}
 	free(old);
@@ -362,7 +363,7 @@ int pv_daemon_reload(struct pv_daemon *d, char *why, size_t size)
 	d->settled = false;
 	d->reloads++;
 	renew(d);
-	say_info("configuration read again: %zu VMs", d->cfg.nr_vm);
+	pr_info("configuration read again: %zu VMs", d->cfg.nr_vm);
 	return 0;
 }
 
@@ -373,34 +374,22 @@ static int lock(struct pv_daemon *d)
 	char path[PV_PATH];
 
 	if (mkdir(d->run_dir, 0700) && errno != EEXIST) {
-		say_err("cannot create %s: %s", d->run_dir, strerror(errno));
+		pr_err("cannot create %s: %s", d->run_dir, strerror(errno));
 		return PV_RC_ERROR;
 	}
 	if (snprintf(path, sizeof(path), "%s/lock", d->run_dir) >= (int)sizeof(path)) {
-		say_err("the run-time directory's name is too long");
+		pr_err("the run-time directory's name is too long");
 		return PV_RC_USAGE;
 	}
 	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (d->lock_fd < 0) {
-		say_err("cannot create %s: %s", path, strerror(errno));
+		pr_err("cannot create %s: %s", path, strerror(errno));
 		return PV_RC_ERROR;
 	}
 	if (!flock(d->lock_fd, LOCK_EX | LOCK_NB))
 		return 0;
-	say_err("another daemon runs in %s; two would fight over the same VMs", d->run_dir);
+	pr_err("another daemon runs in %s; two would fight over the same VMs", d->run_dir);
 	return PV_RC_BUSY;
-}
-
-static int block_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static int resume(struct pv_daemon *d)
@@ -417,9 +406,9 @@ static int resume(struct pv_daemon *d)
 		err = pv_state_apply(state, &d->cfg, d->vm, d->cfg.nr_vm, &d->paused, d->now);
 	json_object_put(state);
 	if (err)
-		say_err("the state file %s cannot be used: %s; move it away to start without it",
-			d->cfg.state,
-			err == -EBADMSG ? "it is no state of this version" : strerror(-err));
+		pr_err("the state file %s cannot be used: %s; move it away to start without it",
+		       d->cfg.state,
+		       err == -EBADMSG ? "it is no state of this version" : strerror(-err));
 	return err;
 }
 
@@ -427,7 +416,7 @@ static int start(struct pv_daemon *d)
 {
 	int rc;
 
-	d->signal_fd = block_signals();
+	d->signal_fd = ht_block_signals();
 	if (pv_config_read(&d->cfg, d->config_path))
 		return PV_RC_CONFIG;
 	rc = lock(d);
@@ -443,11 +432,11 @@ static int start(struct pv_daemon *d)
 		return PV_RC_ERROR;
 	d->control_fd = ht_control_listen(d->run_dir);
 	if (d->control_fd < 0) {
-		say_err("no control socket in %s: %s", d->run_dir, strerror(-d->control_fd));
+		pr_err("no control socket in %s: %s", d->run_dir, strerror(-d->control_fd));
 		return PV_RC_ERROR;
 	}
-	say_info("%zu VMs, a decision every %u ms%s", d->cfg.nr_vm, d->cfg.period_ms,
-		 d->dry_run ? ", dry run: nothing is asked of them" : "");
+	pr_info("%zu VMs, a decision every %u ms%s", d->cfg.nr_vm, d->cfg.period_ms,
+		d->dry_run ? ", dry run: nothing is asked of them" : "");
 	return 0;
 }
 
@@ -495,7 +484,7 @@ int pv_daemon_run(const char *config_path, const char *run_dir, bool dry_run)
 	while (!rc && !err && !d.stop)
 		err = step(&d);
 	if (err) {
-		say_err("the loop cannot go on: %s", strerror(-err));
+		pr_err("the loop cannot go on: %s", strerror(-err));
 		rc = PV_RC_ERROR;
 	}
 	end(&d);

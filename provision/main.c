@@ -10,8 +10,8 @@
 #include <json-c/json.h>
 
 #include "../loader/control.h"
+#include "../loader/log.h"
 #include "daemon.h"
-#include "say.h"
 #include "sim.h"
 
 #define ASK_MS 5000
@@ -169,19 +169,19 @@ static int ask(const struct args *a, struct json_object *request, struct json_ob
 
 	json_object_put(request);
 	if (err == -ENOENT || err == -ECONNREFUSED) {
-		say_err("no daemon runs in %s", a->run_dir);
+		pr_err("no daemon runs in %s", a->run_dir);
 		return PV_RC_NOBODY;
 	}
 	if (err) {
-		say_err("the daemon in %s does not answer: %s", a->run_dir,
-			err == -EACCES ? "only root and its own user may ask" : strerror(-err));
+		pr_err("the daemon in %s does not answer: %s", a->run_dir,
+		       err == -EACCES ? "only root and its own user may ask" : strerror(-err));
 		return PV_RC_ERROR;
 	}
 	if (json_object_object_get_ex(*answer, "ok", &v) && json_object_get_boolean(v))
 		return PV_RC_OK;
-	say_err("the daemon refused: %s", json_object_object_get_ex(*answer, "error", &v)
-						  ? json_object_get_string(v)
-						  : "no reason given");
+	pr_err("the daemon refused: %s", json_object_object_get_ex(*answer, "error", &v)
+						 ? json_object_get_string(v)
+						 : "no reason given");
 	json_object_put(*answer);
 	*answer = NULL;
 	return PV_RC_ERROR;
@@ -272,7 +272,7 @@ static int simulate(struct args *a)
 {
 	a->sim.trace = a->nr_word > 1 ? a->word[1] : NULL;
 	if (!a->sim.trace == !a->sim.vms) {
-		say_err("simulate takes a trace or --generate N");
+		pr_err("simulate takes a trace or --generate N");
 		return PV_RC_USAGE;
 	}
 	return pv_simulate_command(&a->sim);
@@ -301,11 +301,11 @@ static int dispatch(struct args *a)
 		if (!strcmp(table[i].name, a->word[0]))
 			break;
 	if (i == sizeof(table) / sizeof(*table)) {
-		say_err("unknown command '%s'; see hypertier-provision --help", a->word[0]);
+		pr_err("unknown command '%s'; see hypertier-provision --help", a->word[0]);
 		return PV_RC_USAGE;
 	}
 	if (given < table[i].min || given > table[i].max) {
-		say_err("usage: hypertier-provision %s", table[i].usage);
+		pr_err("usage: hypertier-provision %s", table[i].usage);
 		return PV_RC_USAGE;
 	}
 	if (!strcmp(a->word[0], "run"))
@@ -327,6 +327,6 @@ int main(int argc, char **argv)
 	argp_err_exit_status = PV_RC_USAGE;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
 		return PV_RC_ERROR;
-	pv_set_level(a.verbose ? PV_DEBUG : PV_INFO);
+	ht_log_set_level(a.verbose ? HT_LOG_DEBUG : HT_LOG_INFO);
 	return dispatch(&a);
 }

@@ -8,17 +8,13 @@
 #include <json-c/json.h>
 
 #include "../loader/control.h"
+#include "../loader/jsonutil.h"
+#include "../loader/log.h"
 #include "daemon.h"
 #include "demand.h"
-#include "say.h"
 #include "state.h"
 
 #define MIB(b) ((b) / 1048576.0)
-
-static struct json_object *u64(uint64_t v)
-{
-	return json_object_new_int64(v > INT64_MAX ? INT64_MAX : (int64_t)v);
-}
 
 /* ---- status */
 
@@ -27,12 +23,12 @@ static struct json_object *pool_json(const struct pv_daemon *d, unsigned int t)
 	const struct pv_pool *p = &d->pool[t];
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "capacity", u64(d->cfg.tier[t].capacity));
-	json_object_object_add(o, "reserve", u64(d->cfg.tier[t].reserve));
-	json_object_object_add(o, "held", u64(p->held));
-	json_object_object_add(o, "promised", u64(p->promised));
-	json_object_object_add(o, "free", u64(p->free));
-	json_object_object_add(o, "stuck", u64(p->stuck));
+	json_object_object_add(o, "capacity", ht_json_u64(d->cfg.tier[t].capacity));
+	json_object_object_add(o, "reserve", ht_json_u64(d->cfg.tier[t].reserve));
+	json_object_object_add(o, "held", ht_json_u64(p->held));
+	json_object_object_add(o, "promised", ht_json_u64(p->promised));
+	json_object_object_add(o, "free", ht_json_u64(p->free));
+	json_object_object_add(o, "stuck", ht_json_u64(p->stuck));
 	return o;
 }
 
@@ -41,18 +37,18 @@ static struct json_object *share_json(const struct pv_vm *v, unsigned int t, uin
 	const struct pv_share *s = &v->share[t];
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "size", u64(s->size));
-	json_object_object_add(o, "requested", u64(s->requested));
-	json_object_object_add(o, "target", u64(s->target));
-	json_object_object_add(o, "guarantee", u64(s->guarantee));
-	json_object_object_add(o, "fair", u64(s->fair));
-	json_object_object_add(o, "limit", u64(s->limit));
+	json_object_object_add(o, "size", ht_json_u64(s->size));
+	json_object_object_add(o, "requested", ht_json_u64(s->requested));
+	json_object_object_add(o, "target", ht_json_u64(s->target));
+	json_object_object_add(o, "guarantee", ht_json_u64(s->guarantee));
+	json_object_object_add(o, "fair", ht_json_u64(s->fair));
+	json_object_object_add(o, "limit", ht_json_u64(s->limit));
 	json_object_object_add(o, "weight", json_object_new_double(s->weight));
 	if (s->demand != PV_UNKNOWN)
-		json_object_object_add(o, "demand", u64(s->demand));
+		json_object_object_add(o, "demand", ht_json_u64(s->demand));
 	json_object_object_add(o, "strikes", json_object_new_int(s->strikes));
 	json_object_object_add(o, "backoff_ms",
-			       u64(s->backoff_until > now ? s->backoff_until - now : 0));
+			       ht_json_u64(s->backoff_until > now ? s->backoff_until - now : 0));
 	json_object_object_add(o, "byte_seconds", json_object_new_double(v->byte_seconds[t]));
 	return o;
 }
@@ -62,16 +58,16 @@ static struct json_object *channel_json(const struct pv_channel *c, uint64_t now
 	struct json_object *o = json_object_new_object();
 
 	json_object_object_add(o, "connected", json_object_new_boolean(c->fd >= 0));
-	json_object_object_add(o, "good", u64(c->good));
-	json_object_object_add(o, "bad", u64(c->bad));
-	json_object_object_add(o, "lost", u64(c->lost));
-	json_object_object_add(o, "throttled", u64(c->throttles));
+	json_object_object_add(o, "good", ht_json_u64(c->good));
+	json_object_object_add(o, "bad", ht_json_u64(c->bad));
+	json_object_object_add(o, "lost", ht_json_u64(c->lost));
+	json_object_object_add(o, "throttled", ht_json_u64(c->throttles));
 	if (!c->report_at)
 		return o;
-	json_object_object_add(o, "age_ms", u64(now - c->report_at));
+	json_object_object_add(o, "age_ms", ht_json_u64(now - c->report_at));
 	json_object_object_add(o, "share", json_object_new_double(c->report.share));
-	json_object_object_add(o, "hot", u64(c->report.hot));
-	json_object_object_add(o, "refault", u64(c->report.refault));
+	json_object_object_add(o, "hot", ht_json_u64(c->report.hot));
+	json_object_object_add(o, "refault", ht_json_u64(c->report.refault));
 	json_object_object_add(o, "waste", json_object_new_double(c->report.waste));
 	return o;
 }
@@ -87,8 +83,8 @@ static struct json_object *vm_json(const struct pv_vm *v, uint64_t now)
 	if (v->qmp.why[0])
 		json_object_object_add(o, "dropped", json_object_new_string(v->qmp.why));
 	json_object_object_add(o, "drops", json_object_new_int(v->qmp.drops));
-	json_object_object_add(o, "asks", u64(v->asks));
-	json_object_object_add(o, "refusals", u64(v->refusals));
+	json_object_object_add(o, "asks", ht_json_u64(v->asks));
+	json_object_object_add(o, "refusals", ht_json_u64(v->refusals));
 	for (t = 0; t < PV_TIERS; t++)
 		if (v->managed[t])
 			json_object_object_add(o, pv_tier_name[t], share_json(v, t, now));
@@ -114,9 +110,9 @@ struct json_object *pv_status(const struct pv_daemon *d, size_t first)
 	json_object_object_add(o, "paused", json_object_new_boolean(d->paused));
 	json_object_object_add(o, "settled", json_object_new_boolean(d->settled));
 	json_object_object_add(o, "dry_run", json_object_new_boolean(d->dry_run));
-	json_object_object_add(o, "uptime_ms", u64(d->now - d->started));
-	json_object_object_add(o, "decisions", u64(d->ticks));
-	json_object_object_add(o, "late", u64(d->late_ticks));
+	json_object_object_add(o, "uptime_ms", ht_json_u64(d->now - d->started));
+	json_object_object_add(o, "decisions", ht_json_u64(d->ticks));
+	json_object_object_add(o, "late", ht_json_u64(d->late_ticks));
 	json_object_object_add(o, "decide_ms", json_object_new_double(d->decide_ms));
 	json_object_object_add(o, "decide_max_ms", json_object_new_double(d->decide_max_ms));
 	for (t = 0; t < PV_TIERS; t++)
@@ -124,8 +120,8 @@ struct json_object *pv_status(const struct pv_daemon *d, size_t first)
 	for (i = first; i < d->cfg.nr_vm && i < first + VMS_PER_ANSWER; i++)
 		json_object_array_add(vms, vm_json(d->vm[i], d->now));
 	json_object_object_add(o, "vms", vms);
-	json_object_object_add(o, "nr_vms", u64(d->cfg.nr_vm));
-	json_object_object_add(o, "next", u64(i));
+	json_object_object_add(o, "nr_vms", ht_json_u64(d->cfg.nr_vm));
+	json_object_object_add(o, "next", ht_json_u64(i));
 	return o;
 }
 
@@ -317,7 +313,7 @@ void pv_write_metrics(const struct pv_daemon *d)
 	if (!fclose(f)) {
 		err = pv_replace_file(d->cfg.metrics, buf, len, false);
 		if (err && d->ticks == 1)
-			say_err("cannot write %s: %s", d->cfg.metrics, strerror(-err));
+			pr_err("cannot write %s: %s", d->cfg.metrics, strerror(-err));
 	}
 	free(buf);
 }
@@ -358,7 +354,7 @@ int pv_record_open(struct pv_daemon *d)
 		return 0;
 	d->record = fopen(d->cfg.record, "we");
 	if (!d->record) {
-		say_err("cannot record to %s: %s", d->cfg.record, strerror(errno));
+		pr_err("cannot record to %s: %s", d->cfg.record, strerror(errno));
 		return -errno;
 	}
 	record_fleet(d);

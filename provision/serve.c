@@ -10,8 +10,9 @@
 
 #include <json-c/json.h>
 
+#include "../loader/jsonutil.h"
+#include "../loader/log.h"
 #include "daemon.h"
-#include "say.h"
 
 __attribute__((format(printf, 1, 2))) static struct json_object *refuse(const char *fmt, ...)
 {
@@ -33,15 +34,6 @@ static struct json_object *fine(void)
 
 	json_object_object_add(o, "ok", json_object_new_boolean(true));
 	return o;
-}
-
-static const char *text(struct json_object *o, const char *key)
-{
-	struct json_object *v;
-
-	if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_string))
-		return NULL;
-	return json_object_get_string(v);
 }
 
 /* A later value of a key takes the place of the earlier one. */
@@ -81,7 +73,7 @@ static struct json_object *set_one(struct pv_daemon *d, struct pv_vm *v, const c
 	if (effective)
 		*effective = changed;
 	pv_vm_policy(v, &d->cfg);
-	say_info("VM %s: %s set to %s", v->cfg.name, key, eq);
+	pr_info("VM %s: %s set to %s", v->cfg.name, key, eq);
 	return NULL;
 }
 
@@ -110,8 +102,8 @@ static struct json_object *pause_or_resume(struct pv_daemon *d, struct pv_vm *v,
 	} else {
 		d->paused = pause;
 	}
-	say_info("%s%s %s", v ? "VM " : "all VMs", v ? v->cfg.name : "",
-		 pause ? "paused" : "resumed");
+	pr_info("%s%s %s", v ? "VM " : "all VMs", v ? v->cfg.name : "",
+		pause ? "paused" : "resumed");
 	return fine();
 }
 
@@ -121,7 +113,7 @@ static struct json_object *drain(struct pv_vm *v)
 		return refuse("drain needs a VM");
 	v->drain = true;
 	v->paused = false;
-	say_info("VM %s goes back to its guarantee", v->cfg.name);
+	pr_info("VM %s goes back to its guarantee", v->cfg.name);
 	return fine();
 }
 
@@ -134,7 +126,7 @@ static struct json_object *reload(struct pv_daemon *d)
 
 struct json_object *pv_serve(void *daemon, struct json_object *request)
 {
-	const char *op = text(request, "op"), *name = text(request, "vm");
+	const char *op = ht_json_text(request, "op"), *name = ht_json_text(request, "vm");
 	struct pv_daemon *d = daemon;
 	struct json_object *from;
 	struct pv_vm *v = NULL;

@@ -9,10 +9,10 @@
 
 #include <json-c/json.h>
 
+#include "../loader/log.h"
 #include "config.h"
 #include "daemon.h"
 #include "demand.h"
-#include "say.h"
 #include "sim.h"
 
 #define BLOCK (2ULL << 20)
@@ -252,7 +252,7 @@ static int read_trace(struct sim *s, const char *path)
 	bool good = true;
 
 	if (!f) {
-		say_err("cannot read %s: %s", path, strerror(errno));
+		pr_err("cannot read %s: %s", path, strerror(errno));
 		return PV_RC_ERROR;
 	}
 	while (good && getline(&line, &cap, f) > 0) {
@@ -266,7 +266,7 @@ static int read_trace(struct sim *s, const char *path)
 	fclose(f);
 	if (good && s->nr)
 		return PV_RC_OK;
-	say_err("%s:%u: not a line of a trace; see docs/provision.md", path, nr);
+	pr_err("%s:%u: not a line of a trace; see docs/provision.md", path, nr);
 	return PV_RC_CONFIG;
 }
 
@@ -344,7 +344,7 @@ static int write_trace(const struct sim *s, const char *path)
 	unsigned int k;
 
 	if (!f) {
-		say_err("cannot write %s: %s", path, strerror(errno));
+		pr_err("cannot write %s: %s", path, strerror(errno));
 		return PV_RC_ERROR;
 	}
 	fprintf(f,
@@ -369,7 +369,7 @@ static int write_trace(const struct sim *s, const char *path)
 		fprintf(f, "],\"hot\":%" PRIu64 "}\n", e->report.hot);
 	}
 	if (fclose(f)) {
-		say_err("cannot write %s: %s", path, strerror(errno));
+		pr_err("cannot write %s: %s", path, strerror(errno));
 		return PV_RC_ERROR;
 	}
 	return PV_RC_OK;
@@ -654,7 +654,7 @@ int pv_simulate(const struct pv_sim_opts *o, struct pv_sim_result *r)
 	if (!steps)
 		steps = s.nr_event ? s.event[s.nr_event - 1].t / s.period_ms + 1 : STEPS;
 	if (!rc && (!s.pool.capacity || steps > 1000000)) {
-		say_err("the trace has no fast capacity, or is too long");
+		pr_err("the trace has no fast capacity, or is too long");
 		rc = PV_RC_CONFIG;
 	}
 	rc = rc ?: simulate(&s, steps, r);

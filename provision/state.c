@@ -12,8 +12,9 @@
 
 #include <json-c/json.h>
 
+#include "../loader/jsonutil.h"
+#include "../loader/log.h"
 #include "demand.h"
-#include "say.h"
 #include "state.h"
 #include "vm.h"
 
@@ -98,11 +99,6 @@ int pv_state_read(const char *path, struct json_object **state)
 
 /* ---- out */
 
-static struct json_object *u64(uint64_t v)
-{
-	return json_object_new_int64(v > INT64_MAX ? INT64_MAX : (int64_t)v);
-}
-
 static unsigned long long real_ms(void)
 {
 	struct timespec ts;
@@ -120,11 +116,11 @@ static void add_wish(struct json_object *o, const struct pv_vm *v)
 
 	for (i = 0; i < s->nr_curve; i++) {
 		p = json_object_new_array();
-		json_object_array_add(p, u64(s->curve[i].bytes));
+		json_object_array_add(p, ht_json_u64(s->curve[i].bytes));
 		json_object_array_add(p, json_object_new_double(s->curve[i].share));
 		json_object_array_add(curve, p);
 	}
-	json_object_object_add(o, "demand", u64(s->demand));
+	json_object_object_add(o, "demand", ht_json_u64(s->demand));
 	json_object_object_add(o, "curve", curve);
 	json_object_object_add(o, "base_known", json_object_new_boolean(v->base_known));
 	json_object_object_add(o, "base", json_object_new_int64(v->base));
@@ -138,20 +134,21 @@ static struct json_object *tier_state(const struct pv_vm *v, unsigned int t, uns
 	const struct pv_share *s = &v->share[t];
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "size", u64(s->size));
-	json_object_object_add(o, "requested", u64(s->requested));
-	json_object_object_add(o, "max", u64(s->max));
-	json_object_object_add(o, "block", u64(s->block));
+	json_object_object_add(o, "size", ht_json_u64(s->size));
+	json_object_object_add(o, "requested", ht_json_u64(s->requested));
+	json_object_object_add(o, "max", ht_json_u64(s->max));
+	json_object_object_add(o, "block", ht_json_u64(s->block));
 	json_object_object_add(o, "strikes", json_object_new_int(s->strikes));
 	/* In seconds: the two clocks' difference is not the same each time it is taken. */
-	json_object_object_add(o, "until",
-			       u64(s->backoff_until > now
-					   ? (real + (s->backoff_until - now) + 500) / 1000 * 1000
-					   : 0));
+	json_object_object_add(
+		o, "until",
+		ht_json_u64(s->backoff_until > now
+				    ? (real + (s->backoff_until - now) + 500) / 1000 * 1000
+				    : 0));
 	/* How long it has been waited for: killing the daemon must not buy a guest time. */
 	if (s->size != s->requested && s->progress_at <= now)
 		json_object_object_add(o, "since",
-				       u64((real - (now - s->progress_at)) / 1000 * 1000));
+				       ht_json_u64((real - (now - s->progress_at)) / 1000 * 1000));
 	if (!t && s->demand != PV_UNKNOWN)
 		add_wish(o, v);
 	json_object_object_add(o, "byte_seconds", json_object_new_double(v->billed[t]));
@@ -166,7 +163,7 @@ static struct json_object *vm_state(const struct pv_vm *v, unsigned long long no
 
 	json_object_object_add(o, "known", json_object_new_boolean(v->known));
 	json_object_object_add(o, "pid", json_object_new_int(v->pid));
-	json_object_object_add(o, "pid_start", u64(v->pid_start));
+	json_object_object_add(o, "pid_start", ht_json_u64(v->pid_start));
 	json_object_object_add(o, "paused", json_object_new_boolean(v->paused));
 	json_object_object_add(o, "drain", json_object_new_boolean(v->drain));
 	for (i = 0; i < v->nr_override; i++)
@@ -289,7 +286,7 @@ static void apply_set(struct pv_vm *v, const struct pv_config *c, const char *te
 	*eq++ = '\0';
 	if (pv_config_set(c, &changed, key, eq, why, sizeof(why)) ||
 	    pv_config_admit(c, &changed, why, sizeof(why))) {
-		say_warn("VM %s: what was set no longer holds: %s: %s", v->cfg.name, text, why);
+		pr_warn("VM %s: what was set no longer holds: %s: %s", v->cfg.name, text, why);
 		return;
 	}
 	v->cfg = changed;

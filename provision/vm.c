@@ -7,8 +7,8 @@
 
 #include <json-c/json.h>
 
+#include "../loader/log.h"
 #include "demand.h"
-#include "say.h"
 #include "vm.h"
 
 enum { TAG_DEVICES, TAG_STATUS, TAG_QUIT, TAG_SET /* plus the tier */ };
@@ -59,7 +59,7 @@ static void has_ended(struct pv_vm *v)
 	unsigned int t;
 
 	if (v->known)
-		say_info("VM %s has ended", v->cfg.name);
+		pr_info("VM %s has ended", v->cfg.name);
 	for (t = 0; t < PV_TIERS; t++) {
 		v->share[t].size = v->share[t].requested = 0;
 		v->share[t].strikes = 0;
@@ -121,8 +121,8 @@ static bool take_device(struct pv_vm *v, unsigned int t, struct json_object *dat
 	    size > max || requested > max)
 		return false;
 	if (v->seen[t] && !v->setting[t] && requested != s->requested && requested != v->asked[t])
-		say_warn("VM %s: somebody else set %s to %" PRIu64 " MiB", v->cfg.name,
-			 v->cfg.tier[t].device, MIB(requested));
+		pr_warn("VM %s: somebody else set %s to %" PRIu64 " MiB", v->cfg.name,
+			v->cfg.tier[t].device, MIB(requested));
 	/* This look may have been before what we set last, and that may be more. */
 	if (v->setting[t] && v->asked[t] > requested)
 		requested = v->asked[t];
@@ -160,13 +160,13 @@ static void take_devices(struct pv_vm *v, struct json_object *list)
 			continue;
 		v->answered = false;
 		if (!v->warned)
-			say_err("VM %s has no virtio-mem device '%s': start it with -device "
-				"virtio-mem-pci,id=%s,...",
-				v->cfg.name, v->cfg.tier[t].device, v->cfg.tier[t].device);
+			pr_err("VM %s has no virtio-mem device '%s': start it with -device "
+			       "virtio-mem-pci,id=%s,...",
+			       v->cfg.name, v->cfg.tier[t].device, v->cfg.tier[t].device);
 		v->warned = true;
 	}
 	if (v->answered && !v->known)
-		say_info("VM %s is here (pid %d)", v->cfg.name, v->pid);
+		pr_info("VM %s is here (pid %d)", v->cfg.name, v->pid);
 	v->known |= v->answered;
 }
 
@@ -180,7 +180,7 @@ static void answer(void *arg, unsigned int tag, struct json_object *ret, const c
 		v->failures++;
 		if (tag == TAG_DEVICES)
 			v->polled = false;
-		say_warn("VM %s: the hypervisor refused: %s", v->cfg.name, error);
+		pr_warn("VM %s: the hypervisor refused: %s", v->cfg.name, error);
 		return;
 	}
 	if (tag == TAG_DEVICES) {
@@ -214,7 +214,7 @@ static void dropped(void *arg, int err)
 	struct pv_vm *v = arg;
 
 	if (v->answered || v->qmp.drops == 1)
-		say_info("VM %s: %s", v->cfg.name, v->qmp.why);
+		pr_info("VM %s: %s", v->cfg.name, v->qmp.why);
 	v->answered = v->polled = false;
 	memset(v->setting, 0, sizeof(v->setting));
 	pv_vm_look(v);
@@ -345,9 +345,9 @@ static void take_report(struct pv_vm *v, const struct pv_config *c, uint64_t now
 		s->demand = 0;
 		s->value = 1;
 		if (!v->abuse)
-			say_warn("VM %s floods its report channel or talks nonsense there: it gets "
-				 "what nobody else wants",
-				 v->cfg.name);
+			pr_warn("VM %s floods its report channel or talks nonsense there: it gets "
+				"what nobody else wants",
+				v->cfg.name);
 		v->abuse = true;
 		return;
 	}
@@ -413,10 +413,10 @@ static void evict(struct pv_vm *v, uint64_t now)
 {
 	if (v->evicted)
 		return;
-	say_warn("VM %s keeps memory that it was asked for %u times and is told to quit",
-		 v->cfg.name,
-		 v->share[0].strikes > v->share[1].strikes ? v->share[0].strikes
-							   : v->share[1].strikes);
+	pr_warn("VM %s keeps memory that it was asked for %u times and is told to quit",
+		v->cfg.name,
+		v->share[0].strikes > v->share[1].strikes ? v->share[0].strikes
+							  : v->share[1].strikes);
 	v->evicted = !pv_qmp_send(&v->qmp, TAG_QUIT, "quit", NULL, now);
 }
 
@@ -428,19 +428,19 @@ void pv_vm_ask(struct pv_vm *v, unsigned int t, const struct pv_config *c, uint6
 
 	if (s->refused) {
 		v->refusals++;
-		say_warn("VM %s did not do as asked: %s is at %" PRIu64 " MiB instead of %" PRIu64
-			 ", left alone for %" PRIu64 " s",
-			 v->cfg.name, v->cfg.tier[t].device, MIB(s->size), MIB(s->requested),
-			 (s->backoff_until - now) / 1000);
+		pr_warn("VM %s did not do as asked: %s is at %" PRIu64 " MiB instead of %" PRIu64
+			", left alone for %" PRIu64 " s",
+			v->cfg.name, v->cfg.tier[t].device, MIB(s->size), MIB(s->requested),
+			(s->backoff_until - now) / 1000);
 		if (c->evict && s->strikes >= c->evict && s->size > s->requested && !v->dry_run)
 			evict(v, now);
 	}
 	if (s->next == s->requested || s->deaf || v->setting[t])
 		return;
-	say_debug("VM %s: %s %" PRIu64 " -> %" PRIu64 " MiB (size %" PRIu64 ", target %" PRIu64
-		  ")%s",
-		  v->cfg.name, v->cfg.tier[t].device, MIB(s->requested), MIB(s->next), MIB(s->size),
-		  MIB(s->target), v->dry_run ? ", dry run" : "");
+	pr_debug("VM %s: %s %" PRIu64 " -> %" PRIu64 " MiB (size %" PRIu64 ", target %" PRIu64
+		 ")%s",
+		 v->cfg.name, v->cfg.tier[t].device, MIB(s->requested), MIB(s->next), MIB(s->size),
+		 MIB(s->target), v->dry_run ? ", dry run" : "");
 	v->asks++;
 	if (v->dry_run)
 		return;

@@ -4,7 +4,7 @@
 
 #include "../../provision/config.h"
 #include "../../provision/daemon.h"
-#include "../../provision/say.h"
+#include "log.h"
 #include "../../provision/sim.h"
 
 #define MIB (1ULL << 20)
@@ -167,7 +167,7 @@ static void test_simulation(void **state)
 
 static int setup(void **state)
 {
-	pv_set_level(PV_SILENT);
+	ht_log_set_level(HT_LOG_NONE);
 	pv_config_init(&c);
 	return 0;
 }

@@ -17,7 +17,7 @@
 #include <json-c/json.h>
 
 #include "../../provision/config.h"
-#include "../../provision/say.h"
+#include "log.h"
 #include "../../provision/state.h"
 #include "../../provision/vm.h"
 
@@ -533,7 +533,7 @@ static int setup(void **state)
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(path, sizeof(path), "%s/qmp", dir);
-	pv_set_level(PV_SILENT);
+	ht_log_set_level(HT_LOG_NONE);
 	pv_config_init(&conf);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <hypertier/heat.h>
 
 #include "heatmap.h"
+#include "playback.h"
 #include "log.h"
 
 #define GAP_SHARE 64 /* gaps below one part in so many of all tiles are drawn */
@@ -23,21 +24,6 @@ static void forget_others(struct hm_grid *g, uint32_t pid)
 		if (HT_KEY_TGID(g->tile[i]) == pid)
 			g->tile[n++] = g->tile[i];
 	g->nr_tiles = n;
-}
-
-/* Index of the first tile whose key is not smaller. */
-static size_t find_tile(const struct hm_grid *g, uint64_t key)
-{
-	size_t lo = 0, hi = g->nr_tiles, mid;
-
-	while (lo < hi) {
-		mid = (lo + hi) / 2;
-		if (g->tile[mid] < key)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
 }
 
 /* ---- first reading: heat of each tile, number of epochs ---- */
@@ -57,8 +43,8 @@ static int measure(struct hm_grid *g, struct hm_input *in, float *heat)
 		if (kind != HM_HEAT)
 			continue;
 		open = true;
-		first = find_tile(g, HT_KEY(ev.tgid, ev.start));
-		end = find_tile(g, HT_KEY(ev.tgid, ev.end - 1) + 1);
+		first = ht_playback_find(g->tile, g->nr_tiles, HT_KEY(ev.tgid, ev.start));
+		end = ht_playback_find(g->tile, g->nr_tiles, HT_KEY(ev.tgid, ev.end - 1) + 1);
 		for (i = first; i < end; i++)
 			heat[i] += ev.heat / (end - first);
 	}
@@ -265,8 +251,9 @@ static int fill(struct filling *f, struct hm_input *in)
 		} else if (kind == HM_EPOCH) {
 			end_epoch(f, ev.ns);
 		} else {
-			first = find_tile(g, HT_KEY(ev.tgid, ev.start));
-			end = find_tile(g, HT_KEY(ev.tgid, ev.end - 1) + 1);
+			first = ht_playback_find(g->tile, g->nr_tiles, HT_KEY(ev.tgid, ev.start));
+			end = ht_playback_find(g->tile, g->nr_tiles,
+					       HT_KEY(ev.tgid, ev.end - 1) + 1);
 			if (kind == HM_HEAT && end > first)
 				add_heat(f, &ev, first, end);
 			for (t = first; kind == HM_PLACE && t < end; t++)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../args.h"
 #include "config.h"
 #include "control.h"
 #include "heatmap.h"
@@ -86,7 +87,7 @@ static int run(const struct options *o)
 	struct hm_input *in;
 	int err;
 
-	snprintf(dir, sizeof(dir), "%s%s%s", HT_RUN_DIR, o->instance ? "/" : "", o->instance ?: "");
+	instance_dir(dir, sizeof(dir), o->instance);
 	if (o->recording)
 		err = hm_open_recording(&in, o->recording);
 	else
@@ -111,17 +112,6 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
-static double number(struct argp_state *st, const char *what, const char *arg, double min,
-		     double max)
-{
-	char *end;
-	double v = strtod(arg, &end);
-
-	if (end == arg || *end || !(v >= min && v <= max))
-		argp_error(st, "%s is a number from %g to %g, not '%s'", what, min, max, arg);
-	return v;
-}
-
 static void add_output(struct options *o, const char *path, struct argp_state *st)
 {
 	if (!ends_in(path, ".svg") && !ends_in(path, ".png"))
@@ -140,24 +130,22 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 		add_output(o, arg, st);
 		return 0;
 	case 'i':
-		if (!*arg || strlen(arg) > 32 || strchr(arg, '/') || *arg == '.')
-			argp_error(st, "'%s' cannot be the name of a loader", arg);
-		o->instance = arg;
+		o->instance = arg_instance(st, arg);
 		return 0;
 	case 'd':
-		o->seconds = number(st, "--duration", arg, 0.1, 86400);
+		o->seconds = arg_number(st, "--duration", arg, 0.1, 86400);
 		return 0;
 	case 't':
-		o->interval = number(st, "--interval", arg, 0.01, 3600);
+		o->interval = arg_number(st, "--interval", arg, 0.01, 3600);
 		return 0;
 	case 'p':
-		o->pid = number(st, "--pid", arg, 1, 4194303);
+		o->pid = arg_number(st, "--pid", arg, 1, 4194303);
 		return 0;
 	case 'r':
-		o->rows = number(st, "--rows", arg, 8, HM_ROWS_MAX);
+		o->rows = arg_number(st, "--rows", arg, 8, HM_ROWS_MAX);
 		return 0;
 	case 'c':
-		o->cols = number(st, "--columns", arg, 1, HM_COLS_MAX);
+		o->cols = arg_number(st, "--columns", arg, 1, HM_COLS_MAX);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (o->recording)

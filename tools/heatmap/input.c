@@ -361,24 +361,6 @@ static int live_rewind(struct hm_input *in)
 	return 0;
 }
 
-static int by_key(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static size_t distinct(uint64_t *key, size_t nr)
-{
-	size_t i, n = 0;
-
-	qsort(key, nr, sizeof(*key), by_key);
-	for (i = 0; i < nr; i++)
-		if (!n || key[i] != key[n - 1])
-			key[n++] = key[i];
-	return n;
-}
-
 /* What repeats is thrown out whenever the memory is full; most of it is never touched. */
 static int live_tiles(struct hm_input *in, uint64_t **key, size_t *nr)
 {
@@ -393,13 +375,13 @@ static int live_tiles(struct hm_input *in, uint64_t **key, size_t *nr)
 	for (i = 0; i < l->nr_spans; i++) {
 		for (va = l->span[i].start; va < l->span[i].end; va += HT_TILE_SIZE) {
 			if (n == cap)
-				n = distinct(k, n);
+				n = ht_playback_distinct(k, n);
 			if (n == cap)
 				break; /* 16 TiB: the rest is not shown */
 			k[n++] = HT_KEY(l->span[i].tgid, va);
 		}
 	}
-	n = distinct(k, n);
+	n = ht_playback_distinct(k, n);
 	*key = malloc((n + 1) * sizeof(*k));
 	if (*key)
 		memcpy(*key, k, n * sizeof(*k));

@@ -67,7 +67,8 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{ "trace", 't', "FILE", 0, "Replay this recording (hypertier-load --record) instead of a generated trace", 0 },
+	{ "trace", 't', "FILE", 0,
+	  "Replay this recording (hypertier-load --record) instead of a generated trace", 0 },
 	{ "gen", OPT_GEN, "KIND", 0, "gups, zipf, uniform, scan or graph (default gups)", 0 },
 	{ "layout", OPT_LAYOUT, "HOW", 0, "Hot pages are contig, scatter or sparse", 0 },
 	{ "footprint", 'm', "SIZE", 0, "Memory of the workload (default 1G)", 0 },
@@ -344,17 +345,9 @@ static int generate(struct replay *r)
 /* Where a recorded address lies in the made-up space: sampled tiles in a row, of all processes. */
 static uint64_t place_of(const struct replay *r, const struct ht_inject_rec *rec)
 {
-	uint64_t key = HT_KEY(rec->tgid, rec->addr);
-	size_t lo = 0, hi = r->nr_tiles, mid;
+	size_t i = ht_playback_find(r->tile, r->nr_tiles, HT_KEY(rec->tgid, rec->addr));
 
-	while (lo < hi) {
-		mid = (lo + hi) / 2;
-		if (r->tile[mid] < key)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return BASE + (lo << HT_TILE_SHIFT) + (rec->addr & (HT_TILE_SIZE - 1));
+	return BASE + (i << HT_TILE_SHIFT) + (rec->addr & (HT_TILE_SIZE - 1));
 }
 
 /* The next epoch of a recording. 1 at its end. */

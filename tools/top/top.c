@@ -13,6 +13,7 @@
 
 #include <json-c/json.h>
 
+#include "../args.h"
 #include "config.h"
 #include "control.h"
 #include "log.h"
@@ -276,35 +277,22 @@ static int sort_of(struct argp_state *st, const char *arg)
 	return 0;
 }
 
-static double number(struct argp_state *st, const char *what, const char *arg, double min,
-		     double max)
-{
-	char *end;
-	double v = strtod(arg, &end);
-
-	if (end == arg || *end || !(v >= min && v <= max))
-		argp_error(st, "%s is a number from %g to %g, not '%s'", what, min, max, arg);
-	return v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *st)
 {
 	struct top *t = st->input;
 
 	switch (key) {
 	case 'i':
-		if (!*arg || strlen(arg) > 32 || strchr(arg, '/') || *arg == '.')
-			argp_error(st, "'%s' cannot be the name of a loader", arg);
-		t->instance = arg;
+		t->instance = arg_instance(st, arg);
 		return 0;
 	case 'd':
-		t->delay = number(st, "--delay", arg, DELAY_MIN, DELAY_MAX);
+		t->delay = arg_number(st, "--delay", arg, DELAY_MIN, DELAY_MAX);
 		return 0;
 	case 's':
 		t->sort = sort_of(st, arg);
 		return 0;
 	case 'n':
-		t->count = number(st, "--count", arg, 1, 1e9);
+		t->count = arg_number(st, "--count", arg, 1, 1e9);
 		return 0;
 	case OPT_ONCE:
 		t->once = true;
@@ -335,8 +323,7 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &t);
 	if ((t.once || t.json) && !t.count)
 		t.count = 1;
-	snprintf(t.dir, sizeof(t.dir), "%s%s%s", HT_RUN_DIR, t.instance ? "/" : "",
-		 t.instance ?: "");
+	instance_dir(t.dir, sizeof(t.dir), t.instance);
 	screen_signals();
 	rc = t.once || t.json ? print(&t) : interact(&t);
 	screen_close();

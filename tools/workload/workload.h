@@ -323,10 +323,19 @@ static inline void wl_wake(int sig)
 {
 }
 
+static inline void wl_mark(struct wl *w, unsigned int cmd, uint64_t arg, uint64_t arg2)
+{
+	if (w->mark)
+		w->mark(w, cmd, arg);
+	else
+		ht_marker(cmd, arg, arg2);
+}
+
 /* The last thing before the measured part. */
 static inline void wl_start(struct wl *w)
 {
 	struct timespec wait = { .tv_sec = w->wait, .tv_nsec = fmod(w->wait, 1) * 1e9 };
+	pid_t target = w->target ?: getpid();
 	int err = w->ring.hdr ? memmap_send(w->ring.hdr) : 0;
 
 	if (err) {
@@ -336,14 +345,11 @@ static inline void wl_start(struct wl *w)
 	}
 	if (w->wait > 0)
 		signal(SIGUSR1, wl_wake);
-	printf("%s: ready, pid %d\n", w->name, w->target ? w->target : getpid());
+	printf("%s: ready, pid %d\n", w->name, target);
 	if (w->wait > 0)
 		nanosleep(&wait, NULL);
 	w->t0 = w->t_phase = w->t_live = wl_now();
-	if (w->mark)
-		w->mark(w, HT_MARK_START, w->target);
-	else
-		ht_marker(HT_MARK_START, getpid(), w->threads);
+	wl_mark(w, HT_MARK_START, target, w->threads);
 	ring_read(&w->ring, &w->before);
 	w->last = w->before;
 }
@@ -361,10 +367,7 @@ static inline void wl_end_phase(struct wl *w)
 /* Begins a phase of the workload; later ones than the ring can tell apart go to the last. */
 static inline void wl_phase(struct wl *w, unsigned int phase, uint64_t ops)
 {
-	if (w->mark)
-		w->mark(w, HT_MARK_PHASE, phase);
-	else
-		ht_marker(HT_MARK_PHASE, phase, 0);
+	wl_mark(w, HT_MARK_PHASE, phase, 0);
 	w->ops = ops;
 	wl_end_phase(w);
 	w->phase = phase < HT_RING_MAX_PHASES ? phase : HT_RING_MAX_PHASES - 1;
@@ -416,10 +419,7 @@ static inline bool wl_tick(struct wl *w, uint64_t ops)
 
 static inline void wl_stop(struct wl *w, uint64_t ops)
 {
-	if (w->mark)
-		w->mark(w, HT_MARK_STOP, 0);
-	else
-		ht_marker(HT_MARK_STOP, 0, 0);
+	wl_mark(w, HT_MARK_STOP, 0, 0);
 	w->elapsed = wl_now() - w->t0;
 	w->ops = ops;
 	wl_end_phase(w);
