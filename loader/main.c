@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* hypertier-load: tiers a machine with a policy. engine.h has the map of what happens. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <json-c/json.h>
 
 #include "bpflog.h"
 #include "client.h"
@@ -12,16 +15,39 @@
 #include "log.h"
 #include "validate.h"
 
+static int print_knobs(const struct ht_object *o, bool json)
+{
+	struct json_object *all, *knobs;
+
+	if (!json) {
+		printf("policy %s\n", o->info.name);
+		return ht_knobs_print(stdout, o->obj);
+	}
+	knobs = ht_knobs_json(o->obj);
+	if (!knobs)
+		return -EINVAL;
+	all = json_object_new_object();
+	json_object_object_add(all, "schema", json_object_new_int(1));
+	json_object_object_add(all, "policy", json_object_new_string(o->info.name));
+	json_object_object_add(all, "knobs", knobs);
+	printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY));
+	json_object_put(all);
+	return 0;
+}
+
 static int help_policy(const struct ht_config *cfg)
 {
 	struct ht_object o;
-	int err;
+	int err = 0;
+	size_t i;
 
 	ht_bpflog_start();
 	if (ht_object_open(&o, cfg->policy))
 		return HT_RC_POLICY;
-	printf("policy %s\n", o.info.name);
-	err = ht_knobs_print(stdout, o.obj);
+	for (i = 0; i < cfg->nr_set && !err; i++)
+		err = ht_knobs_set(o.obj, cfg->set[i]);
+	if (!err)
+		err = print_knobs(&o, cfg->json);
 	ht_object_close(&o);
 	return err < 0 ? HT_RC_POLICY : HT_RC_OK;
 }

@@ -46,4 +46,8 @@ check "the knob is named" grep -q '^weight .*loads that one store counts for' lo
 check "it places well" awk '/^policy stores: fast share/ { found = 1; exit $5 < 70 } END { if (!found) exit 1 }' log
 check "an unknown knob is refused" bash -c "! $BUILD/replay stores.bpf.o --set heavy=1"
 check "the refusal names the knobs there are" grep -q 'its knobs are: weight' log
+check "--json lists them for programs, as --set leaves them" bash -c "set -o pipefail; $BUILD/hypertier-load \
+	--help-policy stores.bpf.o --set weight=3 --json >knobs.json &&
+	$BUILD/tests/lab/jget knobs.json 'knobs.[name=weight].value' | grep -qx 3"
+check "a value out of range is refused" bash -c "! $BUILD/hypertier-load --help-policy stores.bpf.o --set weight=1000000"
 exit $rc

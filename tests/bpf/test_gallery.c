@@ -275,37 +275,67 @@ static void test_range(void **state)
 	assert_true(score(0) > score(2));
 }
 
+/* Eight samples a tile on average, times the factor; the bar is known from the second epoch on. */
+static void threshold_ranges(__u64 times)
+{
+	int epoch;
+
+	for (epoch = 0; epoch < 2; epoch++) {
+		tick();
+		range(0, 10, 80 * times, 0); /* 8 a tile */
+		range(1, 10, 79 * times, 0);
+		range(2, 10, 400 * times, 0);
+		range(3, 10, 40 * times, 0)->fast_pages = 10 * TILE;
+		range(4, 10, 39 * times, 0)->fast_pages = 10 * TILE;
+		range(5, 10, 40 * times, 0)->fast_pages = 2 * TILE;
+		range(6, 10, 0, 0)->writes = 40 * times;
+		range(7, 10, 0, 0)->writes = 39 * times;
+		range(8, 5, 2 * times, 0);
+		rank(9);
+	}
+}
+
 static void test_threshold(void **state)
+{
+	__u64 times;
+
+	start("threshold", NULL);
+	for (times = 1; times <= 10000; times *= 100) {
+		threshold_ranges(times);
+		assert_true(score(0) > score(1));     /* the bar */
+		assert_int_equal(score(0), score(2)); /* no hotter than hot */
+		assert_int_equal(score(3), score(0)); /* stays hot down to the lower bar */
+		assert_int_equal(score(4), score(1));
+		assert_int_equal(score(5), score(1)); /* which is for what is there already */
+		assert_int_equal(score(6), score(0)); /* stores weigh more */
+		assert_int_equal(score(7), score(1));
+	}
+}
+
+/* Without an average there is no bar, and nothing moves. */
+static void test_threshold_first(void **state)
 {
 	start("threshold", NULL);
 	tick();
-	range(0, 10, 80, 0); /* 8 a tile */
-	range(1, 10, 79, 0);
-	range(2, 10, 1000000, 0);
-	range(3, 10, 40, 0)->fast_pages = 10 * TILE;
-	range(4, 10, 39, 0)->fast_pages = 10 * TILE;
-	range(5, 10, 40, 0)->fast_pages = 2 * TILE;
-	range(6, 10, 0, 0)->writes = 40;
-	range(7, 10, 0, 0)->writes = 39;
-	rank(8);
-	assert_true(score(0) > score(1));     /* the bar */
-	assert_int_equal(score(0), score(2)); /* no hotter than hot */
-	assert_int_equal(score(3), score(0)); /* stays hot down to the lower bar */
-	assert_int_equal(score(4), score(1));
-	assert_int_equal(score(5), score(1)); /* which is for what is there already */
-	assert_int_equal(score(6), score(0)); /* stores weigh more */
-	assert_int_equal(score(7), score(1));
+	range(0, 10, 1000000, 0);
+	range(1, 10, 0, 0)->fast_pages = 10 * TILE;
+	rank(2);
+	assert_int_equal(score(0), score(1));
 }
 
 static void test_threshold_knobs(void **state)
 {
 	static const char *const set[] = { "hot=100", "cool=100", NULL };
+	int epoch;
 
 	start("threshold", set);
-	tick();
-	range(0, 10, 1000, 0);
-	range(1, 10, 999, 0)->fast_pages = 10 * TILE;
-	rank(2);
+	for (epoch = 0; epoch < 2; epoch++) {
+		tick();
+		range(0, 10, 1000, 0);
+		range(1, 10, 999, 0)->fast_pages = 10 * TILE;
+		range(2, 230, 1, 0);
+		rank(3);
+	}
 	assert_true(score(0) > score(1));
 }
 
@@ -732,6 +762,7 @@ int main(void)
 		TEST(test_none),
 		TEST(test_range),
 		TEST(test_threshold),
+		TEST(test_threshold_first),
 		TEST(test_threshold_knobs),
 		TEST(test_histogram),
 		TEST(test_histogram_skew),
