@@ -94,6 +94,45 @@ by_cgroup()
 	stop
 }
 
+# instance_is NAME PATH WANT, of --list
+instance_is()
+{
+	hypertier-load --list --json >"$tmp/list" 2>/dev/null
+	[ "$(jget "$tmp/list" "[instance=$1].$2" 2>/dev/null)" = "$3" ]
+}
+
+# A loader for each of two cgroups, with a policy and a source of its own: the ring has one reader.
+side_by_side()
+{
+	mkdir -p /sys/fs/cgroup/left /sys/fs/cgroup/right
+	echo "$pid_a" >/sys/fs/cgroup/left/cgroup.procs
+	echo "$pid_b" >/sys/fs/cgroup/right/cgroup.procs
+	load_wait left $options --instance left --cgroup /left $range || return
+	left=$loader
+	load_wait right $options --instance right --cgroup /right --source damon \
+		build/policies/recency.bpf.o || return
+	right=$loader
+	for i in left right; do
+		eventually "two instances: $i has one target" 20 stat_is $i targets "== 1"
+		eventually "two instances: $i counts samples" 30 stat_is $i samples_counted "> 0"
+	done
+	eventually "two instances: --list has the one" 5 instance_is left policy range
+	eventually "two instances: and the other" 5 instance_is right policy recency
+	hypertier-load --instance left build/policies/histogram.bpf.o >"$tmp/swap" 2>&1
+	check "two instances: a swap in the one" 0 $?
+	eventually "two instances: is done there" 5 instance_is left policy histogram
+	eventually "two instances: and not in the other" 5 instance_is right policy recency
+	hypertier-load --instance left --unload >"$tmp/swap" 2>&1
+	wait_for 30 gone "$left"
+	eventually "two instances: the other stays when one is unloaded" 5 instance_is right pid "$right"
+	loader=$right
+	stop
+	check "two instances: exit status" 0 $status
+	check "two instances: nothing stays pinned" "" "$(ls /sys/fs/bpf/hypertier 2>/dev/null)"
+	echo "$pid_a" >/sys/fs/cgroup/cgroup.procs
+	echo "$pid_b" >/sys/fs/cgroup/cgroup.procs
+}
+
 by_size()
 {
 	spawn big hot=plain:40:1
@@ -169,7 +208,7 @@ overfull()
 spawn a hot=plain:6:1
 spawn b hot=plain:6:1
 spawn c hot=plain:6:1
-for t in ${TESTS:-by_pid by_comm by_cgroup by_size come_and_go overfull}; do
+for t in ${TESTS:-by_pid by_comm by_cgroup side_by_side by_size come_and_go overfull}; do
 	echo "# $t"
 	$t
 done
