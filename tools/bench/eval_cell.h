@@ -240,7 +240,7 @@ static inline bool pays_samples(const struct cell *c)
 	if (strncmp(c->peer, "hypertier", 9))
 		return false;
 	source = source ? strchr(source + 1, ':') : NULL;
-	return !source || !strcmp(source, ":emulated");
+	return !source || (!strncmp(source, ":emulated", 9) && !strstr(source + 9, "source"));
 }
 
 static inline void derive(struct cell *c)

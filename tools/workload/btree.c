@@ -208,47 +208,17 @@ static bool verify(struct btree *b)
 	return !b->bad && i == b->keys;
 }
 
-enum { OPT_THETA = WL_OPT_OWN, OPT_RANGE, OPT_LEN };
-
-static const struct argp_option options[] = {
-	{ "ops", 'n', "N", 0, "look-ups (3000000)", 0 },
-	{ "theta", OPT_THETA, "X", 0, "skew of the keys' popularity (0.99; 0 = uniform)", 0 },
-	{ "range-share", OPT_RANGE, "X", 0, "share of look-ups that read a range (0.02)", 0 },
-	{ "range-len", OPT_LEN, "N", 0, "keys in a range (200)", 0 },
-	{ 0 }
+static const struct opt options[] = {
+	OPT_NUMBER(struct btree, ops, "ops", 'n', "N", 1, 1e15, "look-ups (3000000)"),
+	OPT_NUMBER(struct btree, theta, "theta", 0, "X", 0, 5,
+		   "skew of the keys' popularity (0.99; 0 = uniform)"),
+	OPT_NUMBER(struct btree, range_share, "range-share", 0, "X", 0, 1,
+		   "share of look-ups that read a range (0.02)"),
+	OPT_NUMBER(struct btree, range_len, "range-len", 0, "N", 1, 1e9, "keys in a range (200)"),
+	{}
 };
 
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct btree *b = state->input;
-
-	switch (key) {
-	case 'n':
-		b->ops = wl_number(state, "ops", arg, 1, 1e15);
-		break;
-	case OPT_THETA:
-		b->theta = wl_number(state, "theta", arg, 0, 5);
-		break;
-	case OPT_RANGE:
-		b->range_share = wl_number(state, "range-share", arg, 0, 1);
-		break;
-	case OPT_LEN:
-		b->range_len = wl_number(state, "range-len", arg, 1, 1e9);
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &b->w;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "Look-ups in a B+-tree. One thread.",
-};
+static const char doc[] = "Look-ups in a B+-tree. One thread.";
 
 int main(int argc, char **argv)
 {
@@ -258,7 +228,7 @@ int main(int argc, char **argv)
 				  .range_len = 200,
 				  .ops = 3000000 };
 
-	wl_parse(&b.w, argc, argv, &argp, &b);
+	wl_parse(&b.w, argc, argv, options, &b, doc);
 	b.w.threads = 1;
 	build(&b);
 	wl_placement(&b.w, "nodes", wl_fast_range(&b.w, b.pool, b.nodes * sizeof(struct node)));

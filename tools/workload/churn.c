@@ -117,55 +117,22 @@ static void run(struct churn *c)
 	wl_extra(&c->w, "\"children_failed\":%" PRIu64 ",", c->failed);
 }
 
-enum { OPT_PROCS = WL_OPT_OWN, OPT_HEAP, OPT_WORK, OPT_EXEC, OPT_CHILD };
-
-static const struct argp_option options[] = {
-	{ "children", 'n', "N", 0, "children in all (200)", 0 },
-	{ "procs", OPT_PROCS, "N", 0, "children at a time (4)", 0 },
-	{ "heap", OPT_HEAP, "MIB", 0, "largest heap of a child (16)", 0 },
-	{ "work", OPT_WORK, "N", 0, "updates a child makes (200000)", 0 },
-	{ "exec", OPT_EXEC, NULL, 0, "every second child is a new program", 0 },
-	{ "child", OPT_CHILD, "N", OPTION_HIDDEN, NULL, 0 },
-	{ 0 }
+static const struct opt options[] = {
+	OPT_NUMBER(struct churn, children, "children", 'n', "N", 1, 1e12, "children in all (200)"),
+	OPT_NUMBER(struct churn, procs, "procs", 0, "N", 1, 128, "children at a time (4)"),
+	OPT_NUMBER(struct churn, heap_mib, "heap", 0, "MIB", 1, 4096,
+		   "largest heap of a child (16)"),
+	OPT_NUMBER(struct churn, work, "work", 0, "N", 1, 1e12, "updates a child makes (200000)"),
+	OPT_SETS(struct churn, exec, "exec", true, "every second child is a new program"),
+	{ .name = "child",
+	  .arg = "N",
+	  .flags = OPTION_HIDDEN,
+	  OPT_OF(struct churn, child),
+	  .max = 1e12 },
+	{}
 };
 
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct churn *c = state->input;
-
-	switch (key) {
-	case 'n':
-		c->children = wl_number(state, "children", arg, 1, 1e12);
-		break;
-	case OPT_PROCS:
-		c->procs = wl_number(state, "procs", arg, 1, 128);
-		break;
-	case OPT_HEAP:
-		c->heap_mib = wl_number(state, "heap", arg, 1, 4096);
-		break;
-	case OPT_WORK:
-		c->work = wl_number(state, "work", arg, 1, 1e12);
-		break;
-	case OPT_EXEC:
-		c->exec = true;
-		break;
-	case OPT_CHILD:
-		c->child = wl_number(state, "child", arg, 1, 1e12);
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &c->w;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "Short-lived processes beside idle memory of --size.",
-};
+static const char doc[] = "Short-lived processes beside idle memory of --size.";
 
 int main(int argc, char **argv)
 {
@@ -176,7 +143,7 @@ int main(int argc, char **argv)
 				  .work = 200000 };
 	uint64_t bytes, bad = 0;
 
-	wl_parse(&c.w, argc, argv, &argp, &c);
+	wl_parse(&c.w, argc, argv, options, &c, doc);
 	if (c.child)
 		child(&c, c.child - 1);
 	bytes = c.w.size_mib * WL_MIB;

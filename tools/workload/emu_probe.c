@@ -18,7 +18,7 @@
 struct probe {
 	struct wl w;
 	uint64_t chase;
-	unsigned int node;
+	uint64_t node;
 	uint64_t *buf;
 	unsigned int tests, failed;
 	struct ring_totals before, got;
@@ -117,7 +117,7 @@ static __attribute__((noinline)) long kernel_write(int fd, void *to, uint64_t n,
 
 /* --- Pages and nodes -------------------------------------------------------------------------- */
 
-static bool bind_to(void *start, uint64_t len, unsigned int node)
+static bool bind_to(void *start, uint64_t len, uint64_t node)
 {
 	unsigned long mask = 1UL << node;
 
@@ -430,7 +430,7 @@ static int chase(struct probe *p)
 
 	p->buf = wl_alloc(&p->w, lines * 64);
 	if (!bind_to(p->buf, lines * 64, p->node)) {
-		fprintf(stderr, "emu_probe: cannot bind to node %u: %m\n", p->node);
+		fprintf(stderr, "emu_probe: cannot bind to node %" PRIu64 ": %m\n", p->node);
 		return 1;
 	}
 	/* A random cyclic permutation: each line holds the address of the next. */
@@ -454,44 +454,19 @@ static int chase(struct probe *p)
 
 /* --- Options ---------------------------------------------------------------------------------- */
 
-enum { OPT_CHASE = WL_OPT_OWN, OPT_NODE };
+static const struct opt options[] = { OPT_NUMBER(struct probe, chase, "chase", 0, "N", 1, 1e12,
+						 "make N dependent loads and report their time"),
+				      OPT_NUMBER(struct probe, node, "node", 0, "N", 0,
+						 HT_RING_MAX_NODES - 1, "on this node (0)"),
+				      {} };
 
-static const struct argp_option options[] = { { "chase", OPT_CHASE, "N", 0,
-						"make N dependent loads and report their time", 0 },
-					      { "node", OPT_NODE, "N", 0, "on this node (0)", 0 },
-					      { 0 } };
-
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct probe *p = state->input;
-
-	switch (key) {
-	case OPT_CHASE:
-		p->chase = wl_number(state, "chase", arg, 1, 1e12);
-		break;
-	case OPT_NODE:
-		p->node = wl_number(state, "node", arg, 0, HT_RING_MAX_NODES - 1);
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &p->w;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "Checks the lab's emulator by accesses that are known exactly.",
-};
+static const char doc[] = "Checks the lab's emulator by accesses that are known exactly.";
 
 int main(int argc, char **argv)
 {
 	static struct probe p = { .w = { .name = "emu_probe", .size_mib = 64 } };
 
-	wl_parse(&p.w, argc, argv, &argp, &p);
+	wl_parse(&p.w, argc, argv, options, &p, doc);
 	if (p.chase)
 		return chase(&p);
 	if (!p.w.ring.hdr) {

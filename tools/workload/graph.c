@@ -237,46 +237,17 @@ static bool verify(struct graph *g, bool whole)
 	return !bad && fabs(sum - 1) <= 0.02;
 }
 
-enum { OPT_ALGO = WL_OPT_OWN, OPT_ROUNDS, OPT_DEGREE };
+static const struct opt options[] = { OPT_ONE_OF(struct graph, algo, "algo", "bfs|pagerank",
+						 "what to compute (bfs)"),
+				      OPT_NUMBER(struct graph, rounds, "rounds", 'n', "N", 1, 1e9,
+						 "searches from random roots, or iterations (1)"),
+				      OPT_NUMBER(struct graph, degree, "degree", 0, "N", 2, 1024,
+						 "mean out-degree at least (16)"),
+				      {} };
 
-static const struct argp_option options[] = {
-	{ "algo", OPT_ALGO, "bfs|pagerank", 0, "what to compute (bfs)", 0 },
-	{ "rounds", 'n', "N", 0, "searches from random roots, or iterations (1)", 0 },
-	{ "degree", OPT_DEGREE, "N", 0, "mean out-degree at least (16)", 0 },
-	{ 0 }
-};
-
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct graph *g = state->input;
-
-	switch (key) {
-	case OPT_ALGO:
-		if (strcmp(arg, "bfs") && strcmp(arg, "pagerank"))
-			argp_error(state, "--algo takes bfs or pagerank, not '%s'", arg);
-		g->algo = strcmp(arg, "bfs") ? PAGERANK : BFS;
-		break;
-	case 'n':
-		g->rounds = wl_number(state, "rounds", arg, 1, 1e9);
-		break;
-	case OPT_DEGREE:
-		g->degree = wl_number(state, "degree", arg, 2, 1024);
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &g->w;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "Breadth-first search or PageRank on a power-law graph; an op is an edge. One "
-	       "thread.",
-};
+static const char doc[] =
+	"Breadth-first search or PageRank on a power-law graph; an op is an edge. One "
+	"thread.";
 
 int main(int argc, char **argv)
 {
@@ -285,7 +256,7 @@ int main(int argc, char **argv)
 				  .degree = 16 };
 	bool whole;
 
-	wl_parse(&g.w, argc, argv, &argp, &g);
+	wl_parse(&g.w, argc, argv, options, &g, doc);
 	g.w.threads = 1;
 	setup(&g);
 	wl_placement(&g.w, "edges", wl_fast_range(&g.w, g.edge, g.row[g.nr] * sizeof(*g.edge)));

@@ -307,74 +307,25 @@ static uint64_t run(struct gups *g, struct worker *workers)
 
 /* --- Options ---------------------------------------------------------------------------------- */
 
-enum { OPT_HOT = WL_OPT_OWN, OPT_SHARE, OPT_LAYOUT, OPT_SHIFT, OPT_SLOW, OPT_FAST, OPT_RO, OPT_WO };
-
-static const struct argp_option options[] = {
-	{ "updates", 'n', "N", 0, "updates in all (20000000)", 0 },
-	{ "hot", OPT_HOT, "MIB", 0, "size of the hot set (100)", 0 },
-	{ "hot-share", OPT_SHARE, "X", 0, "share of updates that go to it (0.9; 0 = uniform)", 0 },
-	{ "layout", OPT_LAYOUT, "contig|scatter|sparse", 0, "where it lies (contig)", 0 },
-	{ "shift-after", OPT_SHIFT, "N", 0, "move the hot set every N updates (never)", 0 },
-	{ "slow-first", OPT_SLOW, NULL, 0, "touch it last, when fast memory is full", 0 },
-	{ "fast-first", OPT_FAST, NULL, 0, "touch it first", 0 },
-	{ "read-only", OPT_RO, NULL, 0, "read cells instead of updating them", 0 },
-	{ "write-only", OPT_WO, NULL, 0, "overwrite cells instead of updating them", 0 },
-	{ 0 }
+static const struct opt options[] = {
+	OPT_NUMBER(struct gups, updates, "updates", 'n', "N", 1, 1e15, "updates in all (20000000)"),
+	OPT_NUMBER(struct gups, hot_mib, "hot", 0, "MIB", 0, 1 << 24, "size of the hot set (100)"),
+	OPT_NUMBER(struct gups, hot_share, "hot-share", 0, "X", 0, 1,
+		   "share of updates that go to it (0.9; 0 = uniform)"),
+	OPT_ONE_OF(struct gups, layout, "layout", "contig|scatter|sparse",
+		   "where it lies (contig)"),
+	OPT_NUMBER(struct gups, shift_after, "shift-after", 0, "N", 1, 1e15,
+		   "move the hot set every N updates (never)"),
+	OPT_SETS(struct gups, first, "slow-first", FIRST_COLD,
+		 "touch it last, when fast memory is full"),
+	OPT_SETS(struct gups, first, "fast-first", FIRST_HOT, "touch it first"),
+	OPT_SETS(struct gups, mode, "read-only", READ, "read cells instead of updating them"),
+	OPT_SETS(struct gups, mode, "write-only", WRITE,
+		 "overwrite cells instead of updating them"),
+	{}
 };
 
-static enum layout parse_layout(struct argp_state *state, const char *arg)
-{
-	if (!strcmp(arg, "scatter"))
-		return SCATTER;
-	if (!strcmp(arg, "sparse"))
-		return SPARSE;
-	if (strcmp(arg, "contig"))
-		argp_error(state, "--layout takes contig, scatter or sparse, not '%s'", arg);
-	return CONTIG;
-}
-
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct gups *g = state->input;
-
-	switch (key) {
-	case 'n':
-		g->updates = wl_number(state, "updates", arg, 1, 1e15);
-		break;
-	case OPT_HOT:
-		g->hot_mib = wl_number(state, "hot", arg, 0, 1 << 24);
-		break;
-	case OPT_SHARE:
-		g->hot_share = wl_number(state, "hot-share", arg, 0, 1);
-		break;
-	case OPT_LAYOUT:
-		g->layout = parse_layout(state, arg);
-		break;
-	case OPT_SHIFT:
-		g->shift_after = wl_number(state, "shift-after", arg, 1, 1e15);
-		break;
-	case OPT_SLOW:
-	case OPT_FAST:
-		g->first = key == OPT_SLOW ? FIRST_COLD : FIRST_HOT;
-		break;
-	case OPT_RO:
-	case OPT_WO:
-		g->mode = key == OPT_RO ? READ : WRITE;
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &g->w;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "Random updates of a table with a hot set.",
-};
+static const char doc[] = "Random updates of a table with a hot set.";
 
 int main(int argc, char **argv)
 {
@@ -384,7 +335,7 @@ int main(int argc, char **argv)
 				 .updates = 20000000 };
 	static struct worker workers[64];
 
-	wl_parse(&g.w, argc, argv, &argp, &g);
+	wl_parse(&g.w, argc, argv, options, &g, doc);
 	plan(&g);
 	g.table = wl_alloc(&g.w, g.pages * WL_PAGE);
 	fill(&g);

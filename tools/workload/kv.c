@@ -22,7 +22,7 @@ struct item {
 struct kv {
 	struct wl w;
 	double theta, get_share;
-	uint64_t ops, value_words, scan_every, scan_mib;
+	uint64_t ops, value, value_words, scan_every, scan_mib;
 	struct zipf zipf;
 	uint64_t nr, item_size, index_size;
 	uint32_t *index; /* item number + 1, 0 = free */
@@ -205,55 +205,19 @@ static bool verify(struct kv *kv, const struct worker *workers)
 	return !bad && versions == sets;
 }
 
-enum { OPT_THETA = WL_OPT_OWN, OPT_GET, OPT_VALUE, OPT_SCAN, OPT_SCAN_EVERY };
-
-static const struct argp_option options[] = {
-	{ "ops", 'n', "N", 0, "gets and sets in all (3000000)", 0 },
-	{ "theta", OPT_THETA, "X", 0, "skew of the keys' popularity (0.99; 0 = uniform)", 0 },
-	{ "get-share", OPT_GET, "X", 0, "share of gets (0.9)", 0 },
-	{ "value", OPT_VALUE, "BYTES", 0, "size of a value (240)", 0 },
-	{ "scan-every", OPT_SCAN_EVERY, "N", 0, "read through other memory every N operations", 0 },
-	{ "scan", OPT_SCAN, "MIB", 0, "that much of it (256)", 0 },
-	{ 0 }
+static const struct opt options[] = {
+	OPT_NUMBER(struct kv, ops, "ops", 'n', "N", 1, 1e15, "gets and sets in all (3000000)"),
+	OPT_NUMBER(struct kv, theta, "theta", 0, "X", 0, 5,
+		   "skew of the keys' popularity (0.99; 0 = uniform)"),
+	OPT_NUMBER(struct kv, get_share, "get-share", 0, "X", 0, 1, "share of gets (0.9)"),
+	OPT_NUMBER(struct kv, value, "value", 0, "BYTES", 8, 65536, "size of a value (240)"),
+	OPT_NUMBER(struct kv, scan_every, "scan-every", 0, "N", 1, 1e15,
+		   "read through other memory every N operations"),
+	OPT_NUMBER(struct kv, scan_mib, "scan", 0, "MIB", 1, 1 << 24, "that much of it (256)"),
+	{}
 };
 
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct kv *kv = state->input;
-
-	switch (key) {
-	case 'n':
-		kv->ops = wl_number(state, "ops", arg, 1, 1e15);
-		break;
-	case OPT_THETA:
-		kv->theta = wl_number(state, "theta", arg, 0, 5);
-		break;
-	case OPT_GET:
-		kv->get_share = wl_number(state, "get-share", arg, 0, 1);
-		break;
-	case OPT_VALUE:
-		kv->value_words = wl_number(state, "value", arg, 8, 65536) / 8;
-		break;
-	case OPT_SCAN_EVERY:
-		kv->scan_every = wl_number(state, "scan-every", arg, 1, 1e15);
-		break;
-	case OPT_SCAN:
-		kv->scan_mib = wl_number(state, "scan", arg, 1, 1 << 24);
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &kv->w;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "Key-value store with Zipf-distributed keys.",
-};
+static const char doc[] = "Key-value store with Zipf-distributed keys.";
 
 int main(int argc, char **argv)
 {
@@ -261,11 +225,12 @@ int main(int argc, char **argv)
 				.theta = 0.99,
 				.get_share = 0.9,
 				.ops = 3000000,
-				.value_words = 30,
+				.value = 240,
 				.scan_mib = 256 };
 	static struct worker workers[64];
 
-	wl_parse(&kv.w, argc, argv, &argp, &kv);
+	wl_parse(&kv.w, argc, argv, options, &kv, doc);
+	kv.value_words = kv.value / 8;
 	setup(&kv);
 	wl_placement(&kv.w, "items", wl_fast_range(&kv.w, kv.items, kv.nr * kv.item_size));
 	run(&kv, workers);

@@ -132,51 +132,17 @@ static bool verify(struct scan *s)
 	return !s->bad && sum == s->hot_done && weighted == s->weighted;
 }
 
-enum { OPT_HOT = WL_OPT_OWN, OPT_SHARE, OPT_WRITE };
-
-static const struct argp_option options[] = {
-	{ "ops", 'n', "N", 0, "hot updates and scanned lines in all (30000000)", 0 },
-	{ "hot", OPT_HOT, "MIB", 0, "size of the hot set (100)", 0 },
-	{ "scan-share", OPT_SHARE, "X", 0, "share of operations that scan (0.5)", 0 },
-	{ "scan-write", OPT_WRITE, NULL, 0, "the scan writes what it read", 0 },
-	{ 0 }
+static const struct opt options[] = {
+	OPT_NUMBER(struct scan, ops, "ops", 'n', "N", 1, 1e15,
+		   "hot updates and scanned lines in all (30000000)"),
+	OPT_NUMBER(struct scan, hot_mib, "hot", 0, "MIB", 1, 1 << 24, "size of the hot set (100)"),
+	OPT_NUMBER(struct scan, share, "scan-share", 0, "X", 0, 1,
+		   "share of operations that scan (0.5)"),
+	OPT_SETS(struct scan, write, "scan-write", true, "the scan writes what it read"),
+	{}
 };
 
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct scan *s = state->input;
-
-	switch (key) {
-	case 'n':
-		s->ops = wl_number(state, "ops", arg, 1, 1e15);
-		break;
-	case OPT_HOT:
-		s->hot_mib = wl_number(state, "hot", arg, 1, 1 << 24);
-		break;
-	case OPT_SHARE:
-		s->share = wl_number(state, "scan-share", arg, 0, 1);
-		break;
-	case OPT_WRITE:
-		s->write = true;
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &s->w;
-		break;
-	case ARGP_KEY_END:
-		if (s->hot_mib >= s->w.size_mib)
-			argp_error(state, "--hot must be less than --size");
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "A hot set beside a sequential scan. One thread.",
-};
+static const char doc[] = "A hot set beside a sequential scan. One thread.";
 
 int main(int argc, char **argv)
 {
@@ -185,7 +151,9 @@ int main(int argc, char **argv)
 				 .hot_mib = 100,
 				 .share = 0.5 };
 
-	wl_parse(&s.w, argc, argv, &argp, &s);
+	wl_parse(&s.w, argc, argv, options, &s, doc);
+	if (s.hot_mib >= s.w.size_mib)
+		wl_usage(&s.w, "--hot must be less than --size");
 	s.w.threads = 1;
 	setup(&s);
 	wl_placement(&s.w, "scanned", wl_fast_range(&s.w, s.cold, s.lines * LINE));

@@ -142,43 +142,16 @@ static bool verify(const struct sgd *s)
 	return !bad && sum == s->sum && weighted == s->weighted;
 }
 
-enum { OPT_WEIGHTS = WL_OPT_OWN };
-
-static const struct argp_option options[] = {
-	{ "steps", 'n', "N", 0, "samples to train on, in as many passes as it takes (1000000)", 0 },
-	{ "weights", OPT_WEIGHTS, "MIB", 0, "of the memory for weights (64)", 0 },
-	{ 0 }
+static const struct opt options[] = {
+	OPT_NUMBER(struct sgd, steps, "steps", 'n', "N", 1, 1e15,
+		   "samples to train on, in as many passes as it takes (1000000)"),
+	OPT_NUMBER(struct sgd, weights_mib, "weights", 0, "MIB", 1, 8192,
+		   "of the memory for weights (64)"),
+	{}
 };
 
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct sgd *s = state->input;
-
-	switch (key) {
-	case 'n':
-		s->steps = wl_number(state, "steps", arg, 1, 1e15);
-		break;
-	case OPT_WEIGHTS:
-		s->weights_mib = wl_number(state, "weights", arg, 1, 8192);
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &s->w;
-		break;
-	case ARGP_KEY_END:
-		if (s->weights_mib >= s->w.size_mib)
-			argp_error(state, "--weights must be less than --size");
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "Stochastic gradient descent on sparse data; an op is a sample. One thread.",
-};
+static const char doc[] =
+	"Stochastic gradient descent on sparse data; an op is a sample. One thread.";
 
 int main(int argc, char **argv)
 {
@@ -186,7 +159,9 @@ int main(int argc, char **argv)
 				.steps = 1000000,
 				.weights_mib = 64 };
 
-	wl_parse(&s.w, argc, argv, &argp, &s);
+	wl_parse(&s.w, argc, argv, options, &s, doc);
+	if (s.weights_mib >= s.w.size_mib)
+		wl_usage(&s.w, "--weights must be less than --size");
 	s.w.threads = 1;
 	setup(&s);
 	wl_placement(&s.w, "samples",

@@ -12,7 +12,6 @@
 #ifndef WORKLOAD_H
 #define WORKLOAD_H
 
-#include <argp.h>
 #include <inttypes.h>
 #include <math.h>
 #include <numaif.h>
@@ -20,6 +19,7 @@
 #include <stdarg.h>
 #include <time.h>
 
+#include "options.h"
 #include "ring.h"
 
 #define WL_EXIT_DATA 3
@@ -39,7 +39,7 @@ struct wl {
 	const char *name;
 	/* options */
 	uint64_t seed, size_mib;
-	unsigned int threads;
+	uint64_t threads;
 	enum wl_thp thp;
 	double seconds; /* run that long, 0: the workload's own measure */
 	double live;	/* seconds between progress lines, 0 = none */
@@ -122,83 +122,29 @@ wl_extra(struct wl *w, const char *fmt, ...)
 
 /* --- Options ---------------------------------------------------------------------------------- */
 
-enum { WL_OPT_LIVE = 0x1000, WL_OPT_JSON, WL_OPT_THP, WL_OPT_WAIT, WL_OPT_LATENCY, WL_OPT_OWN };
-
-static const struct argp_option wl_options[] = {
-	{ "size", 's', "MIB", 0, "memory to work on", 0 },
-	{ "seed", 'r', "N", 0, "seed of all random choices (1)", 0 },
-	{ "threads", 't', "N", 0, "worker threads (1)", 0 },
-	{ "seconds", 'S', "S", 0, "run for this long instead of a number of operations", 0 },
-	{ "thp", WL_OPT_THP, "on|off|default", 0, "huge pages by madvise(2)", 0 },
-	{ "wait", WL_OPT_WAIT, "S", 0, "sleep between setting up and starting; SIGUSR1 ends it",
-	  0 },
-	{ "live", WL_OPT_LIVE, "S", OPTION_ARG_OPTIONAL, "a progress line every S (1) seconds", 0 },
-	{ "json", WL_OPT_JSON, "FILE", 0, "append the result as one line of JSON; - is stdout", 0 },
-	{ "latency", WL_OPT_LATENCY, NULL, 0, "measure the latency of every 16th operation", 0 },
-	{ 0 }
+static const struct opt wl_options[] = {
+	OPT_NUMBER(struct wl, size_mib, "size", 's', "MIB", 4, 1 << 24, "memory to work on"),
+	OPT_NUMBER(struct wl, seed, "seed", 'r', "N", 0, 1e15, "seed of all random choices (1)"),
+	OPT_NUMBER(struct wl, threads, "threads", 't', "N", 1, 64, "worker threads (1)"),
+	OPT_NUMBER(struct wl, seconds, "seconds", 'S', "S", 0.001, 1e7,
+		   "run for this long instead of a number of operations"),
+	OPT_ONE_OF(struct wl, thp, "thp", "default|on|off", "huge pages by madvise(2)"),
+	OPT_NUMBER(struct wl, wait, "wait", 0, "S", 0, 1e6,
+		   "sleep between setting up and starting; SIGUSR1 ends it"),
+	{ .name = "live",
+	  .arg = "S",
+	  .doc = "a progress line every S (1) seconds",
+	  .kind = OPT_DOUBLE,
+	  .flags = OPTION_ARG_OPTIONAL,
+	  OPT_OF(struct wl, live),
+	  .min = 0.01,
+	  .max = 1e6 },
+	OPT_STRING(struct wl, json, "json", "FILE",
+		   "append the result as one line of JSON; - is stdout"),
+	OPT_SETS(struct wl, latency, "latency", true,
+		 "measure the latency of every 16th operation"),
+	{}
 };
-
-/* A number in [min, max]; ends the program with a message otherwise. */
-static inline double wl_number(struct argp_state *state, const char *what, const char *arg,
-			       double min, double max)
-{
-	char *end;
-	double x = strtod(arg, &end);
-
-	if (end == arg || *end || !(x >= min && x <= max))
-		argp_error(state, "--%s takes a number from %g to %g, not '%s'", what, min, max,
-			   arg);
-	return x;
-}
-
-static inline enum wl_thp wl_thp_parse(struct argp_state *state, const char *arg)
-{
-	if (!strcmp(arg, "on"))
-		return WL_THP_ON;
-	if (!strcmp(arg, "off"))
-		return WL_THP_OFF;
-	if (strcmp(arg, "default"))
-		argp_error(state, "--thp takes on, off or default, not '%s'", arg);
-	return WL_THP_DEFAULT;
-}
-
-static error_t wl_parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct wl *w = state->input;
-
-	switch (key) {
-	case 's':
-		w->size_mib = wl_number(state, "size", arg, 4, 1 << 24);
-		break;
-	case 'r':
-		w->seed = wl_number(state, "seed", arg, 0, 1e15);
-		break;
-	case 't':
-		w->threads = wl_number(state, "threads", arg, 1, 64);
-		break;
-	case 'S':
-		w->seconds = wl_number(state, "seconds", arg, 0.001, 1e7);
-		break;
-	case WL_OPT_THP:
-		w->thp = wl_thp_parse(state, arg);
-		break;
-	case WL_OPT_WAIT:
-		w->wait = wl_number(state, "wait", arg, 0, 1e6);
-		break;
-	case WL_OPT_LIVE:
-		w->live = arg ? wl_number(state, "live", arg, 0.01, 1e6) : 1;
-		break;
-	case WL_OPT_JSON:
-		w->json = arg;
-		break;
-	case WL_OPT_LATENCY:
-		w->latency = true;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
 
 /* Node list as "0,2-3" -> bit mask; 0 if it is not one. */
 static inline unsigned int wl_node_mask(const char *s)
@@ -226,23 +172,18 @@ static inline unsigned int wl_node_mask(const char *s)
 	return mask;
 }
 
-/*
- * Parses common and own options and maps the ring. own may be NULL; its parser's input is
- * whatever input points at. Ends the program on errors.
+/* Parses common and own options, which go to base, and maps the ring. Ends the program on errors.
  */
-static inline void wl_parse(struct wl *w, int argc, char **argv, const struct argp *own,
-			    void *input)
+static inline void wl_parse(struct wl *w, int argc, char **argv, const struct opt *own, void *base,
+			    const char *doc)
 {
-	static const struct argp common = { .options = wl_options, .parser = wl_parse_opt };
-	const struct argp_child children[] = { { &common, 0, "Common options:", 1 }, { 0 } };
+	struct opt_set common = { .opt = wl_options, .base = w };
+	struct opt_set all = { .opt = own, .base = base, .common = &common };
 	const char *fast = getenv("HT_FAST_NODES");
-	struct argp all = *own;
 
 	w->threads = w->threads ? w->threads : 1;
 	w->seed = w->seed ? w->seed : 1;
-	all.children = children;
-	argp_err_exit_status = 2;
-	argp_parse(&all, argc, argv, 0, NULL, input);
+	opt_parse(&all, doc, argc, argv);
 	w->fast_nodes = wl_node_mask(fast && *fast ? fast : "0");
 	if (!w->fast_nodes) {
 		fprintf(stderr, "%s: HT_FAST_NODES takes a list as 0,2-3, not '%s'\n", w->name,
@@ -252,6 +193,13 @@ static inline void wl_parse(struct wl *w, int argc, char **argv, const struct ar
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (ring_open(&w->ring))
 		exit(1);
+}
+
+/* Ends the program: options that do not go together. */
+static inline void wl_usage(const struct wl *w, const char *what)
+{
+	fprintf(stderr, "%s: %s\n", w->name, what);
+	exit(2);
 }
 
 /* --- Memory ----------------------------------------------------------------------------------- */
@@ -500,8 +448,8 @@ static inline void wl_json(FILE *f, const struct wl *w, bool ok)
 {
 	fprintf(f, "{\"workload\":\"%s\",\"seed\":%" PRIu64 ",\"size_mib\":%" PRIu64, w->name,
 		w->seed, w->size_mib);
-	fprintf(f, ",\"threads\":%u,\"ops\":%" PRIu64 ",\"seconds\":%.6f,", w->threads, w->ops,
-		w->elapsed);
+	fprintf(f, ",\"threads\":%" PRIu64 ",\"ops\":%" PRIu64 ",\"seconds\":%.6f,", w->threads,
+		w->ops, w->elapsed);
 	if (w->ring.hdr) {
 		wl_json_count(f, w, &w->result.all);
 		fprintf(f,

@@ -164,39 +164,18 @@ static uint64_t run(struct bench *b)
 	return done;
 }
 
-static const struct argp_option options[] = {
-	{ "lookups", 'n', "N", 0, "cross-section look-ups (400000)", 0 }, { 0 }
-};
+static const struct opt options[] = { OPT_NUMBER(struct bench, lookups, "lookups", 'n', "N", 1,
+						 1e15, "cross-section look-ups (400000)"),
+				      {} };
 
-static error_t parse_opt(int key, char *arg, struct argp_state *state)
-{
-	struct bench *b = state->input;
-
-	switch (key) {
-	case 'n':
-		b->lookups = wl_number(state, "lookups", arg, 1, 1e15);
-		break;
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &b->w;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse_opt,
-	.doc = "Cross-section look-ups in the manner of XSBench. One thread.",
-};
+static const char doc[] = "Cross-section look-ups in the manner of XSBench. One thread.";
 
 int main(int argc, char **argv)
 {
 	static struct bench b = { .w = { .name = "xsbench", .size_mib = 700 }, .lookups = 400000 };
 	uint64_t bad;
 
-	wl_parse(&b.w, argc, argv, &argp, &b);
+	wl_parse(&b.w, argc, argv, options, &b, doc);
 	b.w.threads = 1;
 	setup(&b);
 	wl_placement(&b.w, "index",
