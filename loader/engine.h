@@ -61,6 +61,7 @@ struct ht_engine {
 	struct ht_targets targets;
 	struct ht_space **space; /* one for each target, sorted by tgid */
 	size_t nr_space, cap_space;
+	uint32_t lives; /* address spaces seen so far */
 	struct ht_ranges ranges;
 	struct ht_plan plan;
 	struct ht_mover mover;
@@ -80,6 +81,7 @@ struct ht_engine {
 	double predicted, usual_predictability;
 	double budget;	    /* pages that may move, see budget() in epoch.c */
 	double margin;	    /* by how much an exchange must raise the density, see epoch.c */
+	double moved_of_late, wasted_of_late;
 	double sample_rate; /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
 	struct ht_guest_port *guest_port; /* NULL: the host is told nothing */
