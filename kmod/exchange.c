@@ -5,7 +5,8 @@
  *
  *   gather  looks the addresses up and takes both folios off the LRU, under the mmap lock;
  *   lock    tries their locks (never waits, so the order does not matter) and checks again;
- *   unmap   puts migration entries in place of all mappings, one TLB flush for all of them;
+ *   unmap   puts migration entries in place of all mappings, one TLB flush for all of them
+ *           (huge pages: one for each process, whose areas are locked meanwhile);
  *   swap    with the reference counts frozen, so that nobody else holds a folio, then maps again.
  *
  * A pair that fails anywhere is put back as it was. No step allocates memory.
@@ -38,6 +39,8 @@ struct proc {
 	u32 status;
 	struct mm_struct *mm;
 	nodemask_t nodes;
+	bool held;		  /* the mmap lock, for writing */
+	unsigned long start, end; /* what to flush, none where end is 0 */
 };
 
 struct batch {
@@ -116,8 +119,8 @@ static bool plain_anon(struct folio *f)
 {
 	return folio_test_anon(f) && !folio_test_ksm(f) && !folio_test_hugetlb(f) &&
 	       !folio_test_swapcache(f) && !folio_test_writeback(f) && !folio_test_mlocked(f) &&
-	       !folio_test_unevictable(f) && folio_test_swapbacked(f) &&
-	       folio_test_uptodate(f) && !folio_is_zone_device(f) && !folio_test_hwpoison(f);
+	       !folio_test_unevictable(f) && folio_test_swapbacked(f) && folio_test_uptodate(f) &&
+	       !folio_is_zone_device(f) && !folio_test_hwpoison(f);
 }
 
 static u32 judge(struct folio *f, enum folio_walk_level level, int node, bool huge)
@@ -149,8 +152,7 @@ static u32 isolate(struct batch *b, struct folio_walk *fw, struct folio *f, int 
 	return HT_XCHG_DONE;
 }
 
-/* folio_walk_end(), whose last part is a function that is not exported. */
-static void end_walk(struct folio_walk *fw, struct vm_area_struct *vma)
+void ht_end_walk(struct folio_walk *fw, struct vm_area_struct *vma)
 {
 	spin_unlock(fw->ptl);
 	if (fw->level == FW_LEVEL_PTE)
@@ -178,7 +180,7 @@ static u32 take(struct batch *b, struct mm_struct *mm, unsigned long addr, int n
 	if (!f)
 		goto out;
 	status = isolate(b, &fw, f, node);
-	end_walk(&fw, vma);
+	ht_end_walk(&fw, vma);
 	side->folio = f;
 out:
 	mmap_read_unlock(mm);
@@ -329,53 +331,99 @@ static void lock(struct batch *b)
 
 /* --- unmap ------------------------------------------------------------------------------------ */
 
+/*
+ * Huge pages: locks the address space and the areas before any folio, as faults do that wait for a
+ * folio with theirs held. Of one process only, since two such locks cannot be had safely; pages of
+ * further ones are unmapped by the kernel's own function.
+ */
+static void hold_proc(struct batch *b)
+{
+	struct proc *p;
+
+	for (p = b->proc; p < b->proc + b->nr_procs; p++) {
+		if (!p->mm || !ht_huge_can_hold(p->mm))
+			continue;
+		p->held = !mmap_write_lock_killable(p->mm);
+		return;
+	}
+}
+
+static void hold_area(struct batch *b, u32 pid, unsigned long addr)
+{
+	struct proc *p = get_proc(b, pid);
+	struct vm_area_struct *vma = p && p->held ? vma_lookup(p->mm, addr) : NULL;
+
+	if (vma)
+		vma_start_write(vma);
+}
+
+static void hold(struct batch *b)
+{
+	u32 i;
+
+	hold_proc(b);
+	for (i = 0; i < b->nr_slots; i++) {
+		const struct ht_xchg_pair *p = &b->ctx->pair[b->ctx->slot[i].pair];
+
+		hold_area(b, p->hot_pid, p->hot);
+		hold_area(b, p->cold_pid, p->cold);
+	}
+}
+
+static void let_go(struct batch *b)
+{
+	struct proc *p;
+
+	for (p = b->proc; p < b->proc + b->nr_procs; p++)
+		if (p->held)
+			mmap_write_unlock(p->mm);
+}
+
+static void unmap_side(struct batch *b, u32 pid, unsigned long addr, struct folio *f)
+{
+	struct proc *p = get_proc(b, pid);
+	enum ht_unmapped u = HT_UNMAP_OTHERWISE;
+
+	if (p && p->held)
+		u = ht_huge_unmap(p->mm, addr, f);
+	if (u == HT_UNMAP_OTHERWISE)
+		ht_call(try_to_migrate, f, TTU_BATCH_FLUSH);
+	if (u != HT_UNMAPPED)
+		return;
+	p->start = p->end ? min(p->start, addr) : addr;
+	p->end = max(p->end, addr + HPAGE_PMD_SIZE);
+}
+
+/* After this no CPU has a translation of what was unmapped. */
+static void flush(struct batch *b)
+{
+	struct proc *p;
+
+	for (p = b->proc; p < b->proc + b->nr_procs; p++) {
+		if (!p->end)
+			continue;
+		ht_huge_flush(p->mm, p->start, p->end);
+		b->st->flushes++;
+	}
+	ht_call(try_to_unmap_flush);
+	b->st->flushes += !b->x->huge;
+}
+
 static void unmap(struct batch *b)
 {
 	u32 i;
 
 	for (i = 0; i < b->nr_slots; i++) {
-		ht_call(try_to_migrate, b->ctx->slot[i].hot.folio, TTU_BATCH_FLUSH);
-		ht_call(try_to_migrate, b->ctx->slot[i].cold.folio, TTU_BATCH_FLUSH);
+		const struct ht_slot *s = &b->ctx->slot[i];
+		const struct ht_xchg_pair *p = &b->ctx->pair[s->pair];
+
+		unmap_side(b, p->hot_pid, p->hot, s->hot.folio);
+		unmap_side(b, p->cold_pid, p->cold, s->cold.folio);
 	}
-	ht_call(try_to_unmap_flush);
-	b->st->flushes++;
+	flush(b);
 }
 
 /* --- swap ------------------------------------------------------------------------------------- */
-
-static void swap_page_contents(void *x, void *y)
-{
-	u64 *a = x, *b = y, *end = x + PAGE_SIZE, t0, t1, t2, t3;
-
-	for (; a < end; a += 4, b += 4) {
-		t0 = a[0];
-		t1 = a[1];
-		t2 = a[2];
-		t3 = a[3];
-		a[0] = b[0];
-		a[1] = b[1];
-		a[2] = b[2];
-		a[3] = b[3];
-		b[0] = t0;
-		b[1] = t1;
-		b[2] = t2;
-		b[3] = t3;
-	}
-}
-
-static void swap_contents(struct folio *h, struct folio *c)
-{
-	long i, nr = folio_nr_pages(h);
-
-	for (i = 0; i < nr; i++) {
-		void *a = kmap_local_folio(h, i * PAGE_SIZE);
-		void *b = kmap_local_folio(c, i * PAGE_SIZE);
-
-		swap_page_contents(a, b);
-		kunmap_local(b);
-		kunmap_local(a);
-	}
-}
 
 #define SWAP_FLAG(flag, clear)                                                                     \
 	do {                                                                                       \
@@ -402,8 +450,8 @@ static void swap_flags(struct folio *h, struct folio *c)
 }
 
 /*
- * Whether a mapping is exclusive travels in its migration entry. A page that kept the mark (part of a
- * huge page unmapped by its process meanwhile) would lend it to the other's contents.
+ * Whether a mapping is exclusive travels in its migration entry. A page that kept the mark (part of
+ * a huge page unmapped by its process meanwhile) would lend it to the other's contents.
  */
 static bool unmapped_whole(struct folio *f)
 {
@@ -435,7 +483,7 @@ static bool swap_folios(struct folio *h, struct folio *c)
 	}
 	unqueue_split(h);
 	unqueue_split(c);
-	swap_contents(h, c);
+	ht_swap_contents(h, c);
 	swap_flags(h, c);
 	swap(h->mapping, c->mapping);
 	swap(h->index, c->index);
@@ -511,13 +559,15 @@ void ht_exchange(struct ht_ctx *ctx, struct ht_xchg *x, struct ht_xchg_stats *st
 		b.drained = true;
 		gather(&b);
 	}
+	if (x->huge)
+		hold(&b);
 	lock(&b);
-	if (b.nr_slots) {
+	if (b.nr_slots)
 		unmap(&b);
-		for (i = 0; i < b.nr_slots; i++) {
-			swap_slot(&b, &ctx->slot[i]);
-			cond_resched();
-		}
+	let_go(&b);
+	for (i = 0; i < b.nr_slots; i++) {
+		swap_slot(&b, &ctx->slot[i]);
+		cond_resched();
 	}
 	/* Back on the LRU, where the next exchange finds them. */
 	ht_call(lru_add_drain);

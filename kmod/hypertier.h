@@ -8,7 +8,9 @@
 #include <hypertier/exchange.h>
 
 struct folio;
-struct ht_kernel_folio;
+struct folio_walk;
+struct mm_struct;
+struct vm_area_struct;
 
 #define pr_ht(level, fmt, ...) printk(level "hypertier: " fmt, ##__VA_ARGS__)
 
@@ -46,6 +48,22 @@ struct ht_ctx {
 
 /* The caller holds the lock that also guards stats. Pairs are in ctx; sets each pair's status. */
 void ht_exchange(struct ht_ctx *ctx, struct ht_xchg *x, struct ht_xchg_stats *st);
+
+/* folio_walk_end(), whose last part is a function that is not exported. */
+void ht_end_walk(struct folio_walk *fw, struct vm_area_struct *vma);
+
+/* contents.c: both folios are the caller's alone and of one size. */
+void ht_swap_contents(struct folio *x, struct folio *y);
+
+/* pmd.c: the caller has the mmap lock and the areas' locks for writing, and the folio's lock. */
+enum ht_unmapped {
+	HT_UNMAPPED, /* to be flushed */
+	HT_UNMAP_PINNED, /* still mapped */
+	HT_UNMAP_OTHERWISE, /* not a case for this: try_to_migrate() */
+};
+bool ht_huge_can_hold(struct mm_struct *mm);
+enum ht_unmapped ht_huge_unmap(struct mm_struct *mm, unsigned long addr, struct folio *f);
+void ht_huge_flush(struct mm_struct *mm, unsigned long start, unsigned long end);
 
 /* device.c */
 int ht_device_init(bool exchange, const char *why);

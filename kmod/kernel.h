@@ -25,6 +25,11 @@
 	X(try_to_unmap_flush, void, (void), "void()")                                              \
 	X(remove_migration_ptes, void, (struct folio *, struct folio *, int),                      \
 	  "void(folio*,folio*,int);void(folio*,folio*,ttu_flags)")                                 \
+	X(folio_remove_rmap_pmd, void, (struct folio *, struct page *, struct vm_area_struct *),   \
+	  "void(folio*,page*,vm_area_struct*)")                                                    \
+	X(flush_tlb_mm_range, void,                                                                \
+	  (struct mm_struct *, unsigned long, unsigned long, unsigned int, bool),                  \
+	  "void(mm_struct*,long unsigned int,long unsigned int,unsigned int,bool)")                \
 	X(__folio_unqueue_deferred_split, bool, (struct folio *), "bool(folio*)")                  \
 	X(lru_add_drain, void, (void), "void()")                                                   \
 	X(lru_add_drain_all, void, (void), "void()")                                               \

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/kprobes.h>
 #include <linux/mm.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
 
 #include "hypertier.h"
 #include "kernel.h"
@@ -53,7 +55,7 @@ static bool accepted(const char *protos, const char *have)
 
 static int check_fn(struct ht_btf *b, struct kernel_fn *f, char *why, size_t size)
 {
-	char proto[96];
+	char proto[128];
 
 	f->addr = (void *)static_call(ht_lookup)(f->name);
 	if (!f->addr) {
@@ -94,6 +96,9 @@ static int check_layouts(struct ht_btf *b, char *why, size_t size)
 		{ "anon_vma", "refcount", offsetof(struct anon_vma, refcount) },
 		{ "vm_area_struct", NULL, sizeof(struct vm_area_struct) },
 		{ "vm_area_struct", "vm_mm", offsetof(struct vm_area_struct, vm_mm) },
+		{ "mm_struct", "mmap_lock", offsetof(struct mm_struct, mmap_lock) },
+		{ "mm_struct", "pgd", offsetof(struct mm_struct, pgd) },
+		{ "folio_walk", "pmdp", offsetof(struct folio_walk, pmdp) },
 		{ "task_struct", "mems_allowed", offsetof(struct task_struct, mems_allowed) },
 	};
 	u32 flag = 0;
@@ -124,6 +129,7 @@ int ht_resolve(char *why, size_t size)
 	unsigned long start, stop;
 	struct ht_btf *b = NULL;
 	int i, err;
+	bool *ad;
 
 	if (!lookup)
 		return -EPERM;
@@ -143,5 +149,8 @@ int ht_resolve(char *why, size_t size)
 	if (err)
 		return err;
 	HT_KERNEL_FNS(HT_KERNEL_SET)
+	/* Where it is not there, migration entries do not tell whether a page was accessed. */
+	ad = (bool *)static_call(ht_lookup)("swap_migration_ad_supported");
+	swap_migration_ad_supported = ad && *ad;
 	return 0;
 }

@@ -130,7 +130,7 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 		if (sp->in_tier[it->from] != HT_TILE_PAGES)
 			m->stats.stale += it->pages;
 		else if (limit >= HT_TILE_PAGES &&
-			 ht_ledger_may(&m->ledger, s->tgid, sp->va, it->to, env->epoch))
+			 ht_ledger_may(&m->ledger, ht_space_id(s), sp->va, it->to, env->epoch))
 			add_op(m, it, 0, true);
 		return;
 	}
@@ -138,8 +138,8 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 	for (p = 0; p < HT_TILE_PAGES && nr < it->pages && nr < limit; p++) {
 		if (!(mask[p / 64] >> (p % 64) & 1) || ht_spot_tier(sp, p) != it->from)
 			continue;
-		if (!ht_ledger_may(&m->ledger, s->tgid, sp->va + ((uint64_t)p << HT_PAGE_SHIFT),
-				   it->to, env->epoch)) {
+		if (!ht_ledger_may(&m->ledger, ht_space_id(s),
+				   sp->va + ((uint64_t)p << HT_PAGE_SHIFT), it->to, env->epoch)) {
 			held++;
 			continue;
 		}
@@ -199,7 +199,7 @@ static void book(struct ht_mover *m, const struct ht_mover_op *op, size_t nr,
 		ht_space_moved(s, sp, op[i].page, pages, op[i].to);
 		sp->moved = env->epoch;
 		sp->moved_to = op[i].to;
-		ht_ledger_note(&m->ledger, s->tgid, m->addr[i], op[i].to, env->epoch, pages);
+		ht_ledger_note(&m->ledger, ht_space_id(s), m->addr[i], op[i].to, env->epoch, pages);
 		if (dir == UP)
 			m->stats.promoted += pages;
 		else

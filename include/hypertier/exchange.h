@@ -11,7 +11,7 @@
 
 #include "ops.h"
 
-#define HT_XCHG_VERSION 1
+#define HT_XCHG_VERSION 2
 #define HT_XCHG_DEVICE "/dev/hypertier"
 /* Pairs in one call, and of these huge ones: all of them are unmapped at the same time. */
 #define HT_XCHG_MAX 1024
@@ -68,10 +68,9 @@ struct ht_xchg_stats {
 	__u64 pairs; /* submitted */
 	__u64 pages; /* exchanged, both sides, in 4 KiB pages */
 	__u64 status[16]; /* pairs by enum ht_xchg_status */
-	__u64 flushes; /* deferred TLB flushes: one a call */
+	__u64 flushes; /* deferred TLB flushes: one a call; of huge pages one a process */
 	__u64 locks; /* folio locks taken */
 	__u64 drains; /* of the per-CPU LRU caches of all CPUs */
-	__u64 allocs; /* memory allocations made while exchanging */
 	__u64 ns;
 	__u64 admits; /* calls of the attached policy */
 	__u64 refused;

@@ -83,6 +83,8 @@ need_lab()
 # two-tier guest with some 100 MiB of free fast memory; $limit is how many seconds it may take.
 boot()
 {
+	local k
+
 	name=$1 script=$2
 	shift 2
 	out=build/results/lab/$name

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #
 # The kernel migration helper: loads, exchanges under a workload that checks every byte, asks the
-# attached policy, unloads. SOAK=1 exchanges a million pairs on each kernel (some minutes).
+# attached policy, unloads; then a loader with it. SOAK=1 exchanges a million pairs on each kernel
+# (some minutes). "debug" as argument: the kernel of kmod/build-debug-kernel.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lab/lib.sh
@@ -12,7 +13,10 @@ pairs=8000
 [ "${SOAK:-0}" != 1 ] || pairs=1000000 limit=3600
 [ "$#" -gt 0 ] || set -- 6.12 newest
 for k in "$@"; do
-	if [ ! -d "build/lab/kbuild/$k" ]; then
+	size=256M
+	# KASAN has a byte for every eight, and everything takes ten times as long.
+	[ "$k" != debug ] || size=512M pairs=${PAIRS:-3000} limit=580
+	if [ "$k" != debug ] && [ ! -d "build/lab/kbuild/$k" ]; then
 		skip "kmod-$k" "no headers for kernel $k: tools/setup --kernels $k --modules"
 		continue
 	fi
@@ -22,7 +26,10 @@ for k in "$@"; do
 		continue
 	fi
 	ok "hypertier.ko builds for $k without warnings"
-	guest_env="PAIRS=$pairs" sizes="-s node0_size=256M -s node1_size=512M" boot "kmod-$k" guest-kmod.sh -k "$k" \
-		-P -f "build/kmod/$k/hypertier.ko:build/kmod/hypertier.ko" -f build/tests/bpf/kernel_hook.bpf.o
+	helper="build/kmod/$k/hypertier.ko:build/kmod/hypertier.ko"
+	guest_env="PAIRS=$pairs" sizes="-s node0_size=$size -s node1_size=512M" boot "kmod-$k" guest-kmod.sh -k "$k" \
+		-P -f "$helper" -f build/tests/bpf/kernel_hook.bpf.o
+	[ "${SOAK:-0}" != 1 ] && [ "$k" != debug ] || continue
+	sizes='' boot "kmod-load-$k" guest-kmod-load.sh -k "$k" -f "$helper"
 done
 exit $((failed > 0))

@@ -6,8 +6,11 @@
  */
 #include "test_util.h"
 
+#include <fcntl.h>
 #include <numaif.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -47,6 +50,66 @@ long move_pages(int pid, unsigned long count, void **pages, const int *nodes, in
 		(struct call){ .node = nodes[0],
 			       .first = ((uintptr_t)pages[0] - model.base) / HT_TILE_SIZE,
 			       .nr = count };
+	return 0;
+}
+
+/* The kernel helper, made up as well: a device that gives each pair the status asked for. */
+static struct helper {
+	bool on;
+	uint32_t status[8]; /* of the n-th pair, again and again */
+	struct ht_xchg_pair pair[4096];
+	uint8_t huge[4096];
+	uint32_t span[4096]; /* pages of the move the policy is shown */
+	size_t nr, calls;
+} helper;
+
+int open(const char *path, int flags, ...)
+{
+	va_list ap;
+	int mode;
+
+	va_start(ap, flags);
+	mode = flags & O_CREAT ? va_arg(ap, int) : 0;
+	va_end(ap);
+	if (helper.on && !strcmp(path, HT_XCHG_DEVICE))
+		path = "/dev/null";
+	return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+static int helper_exchange(struct ht_xchg *x)
+{
+	struct ht_xchg_pair *p = (void *)(uintptr_t)x->pairs;
+	const struct ht_move *move = (void *)(uintptr_t)x->moves;
+
+	if (x->nr > (x->huge ? HT_XCHG_MAX_HUGE : HT_XCHG_MAX) || helper.nr + x->nr > 4096)
+		abort();
+	x->done = 0;
+	helper.calls++;
+	for (uint32_t i = 0; i < x->nr; i++) {
+		p[i].status = helper.status[helper.nr % 8];
+		helper.span[helper.nr] = move[p[i].move].pages;
+		helper.huge[helper.nr] = x->huge;
+		helper.pair[helper.nr++] = p[i];
+		x->done += p[i].status == HT_XCHG_DONE;
+	}
+	return 0;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	struct ht_xchg_info *info;
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (helper.on && request == HT_XCHG_IOC_EXCHANGE)
+		return helper_exchange(arg);
+	if (!helper.on || request != HT_XCHG_IOC_INFO)
+		return syscall(SYS_ioctl, fd, request, arg);
+	info = arg;
+	info->flags = HT_XCHG_F_EXCHANGE;
 	return 0;
 }
 
@@ -262,6 +325,24 @@ static void test_promote(void **state)
 	assert_in_range(f->mover.ledger.held, T * 9 / 10, T);
 	assert_int_equal(f->mover.stats.would_demote + f->mover.ledger.held, T);
 	assert_int_equal(f->mover.stats.stale, 0);
+	finish(f);
+}
+
+/* A process that has the number and addresses of one before it inherits none of its holds. */
+static void test_number_used_again(void **state)
+{
+	struct fix *f = start(1);
+
+	item(f, 0, T, 1, 0);
+	run(f);
+	assert_int_equal(f->mover.stats.promoted, T);
+	f->s.life++;
+	f->plan.nr = 0;
+	item(f, 0, T, 0, 1);
+	f->env.dry_run = true;
+	run(f);
+	assert_int_equal(f->mover.ledger.held, 0);
+	assert_int_equal(f->mover.stats.would_demote, T);
 	finish(f);
 }
 
@@ -536,16 +617,159 @@ static void test_room(void **state)
 	finish(f);
 }
 
+/* ---- pairs ---- */
+
+static struct fix *start_pairs(size_t tiles)
+{
+	struct fix *f;
+
+	memset(&helper, 0, sizeof(helper));
+	helper.on = true;
+	f = start(tiles);
+	model.on = true;
+	known(f);
+	return f;
+}
+
+static void finish_pairs(struct fix *f)
+{
+	finish(f);
+	helper.on = false;
+}
+
+/* As many go down as up, and two more tiles' worth up: those have no partner. */
+static void test_pairs(void **state)
+{
+	struct ht_move view[8] = {};
+	struct fix *f = start_pairs(4);
+
+	ht_space_moved(&f->s, &f->s.spot[0], 0, T, 0);
+	item(f, 0, 100, 0, 1);
+	item(f, 1, 100, 1, 0);
+	item(f, 2, 70, 1, 0);
+	for (int i = 0; i < 3; i++)
+		view[i].pages = 1000 + i;
+	f->env.move = view;
+	run(f);
+	assert_int_equal(helper.nr, 100);
+	assert_int_equal(helper.calls, 1);
+	for (size_t i = 0; i < helper.nr; i++) {
+		/* The hot page of each is of the promotion, the cold one of the demotion. */
+		assert_in_range(helper.pair[i].hot, f->s.spot[1].va,
+				f->s.spot[1].va + HT_TILE_SIZE - 1);
+		assert_in_range(helper.pair[i].cold, f->s.spot[0].va,
+				f->s.spot[0].va + HT_TILE_SIZE - 1);
+		assert_int_equal(helper.pair[i].hot_pid, f->child.pid);
+		assert_int_equal(helper.span[i], 1001);
+		assert_int_equal(helper.huge[i], 0);
+		for (size_t j = 0; j < i; j++)
+			assert_true(helper.pair[i].hot != helper.pair[j].hot &&
+				    helper.pair[i].cold != helper.pair[j].cold);
+	}
+	/* The rest went alone. */
+	assert_int_equal(model.nr, 1);
+	assert_int_equal(model.call[0].node, FAST_NODE);
+	assert_int_equal(model.call[0].nr, 70);
+	assert_int_equal(f->mover.stats.promoted, 170);
+	assert_int_equal(f->mover.stats.demoted, 100);
+	assert_int_equal(f->mover.stats.failed, 0);
+	assert_int_equal(f->s.in_tier[0], T + 70);
+	finish_pairs(f);
+}
+
+/* What could not be exchanged goes by move_pages, but not what the policy refused. */
+static void test_pairs_that_fail(void **state)
+{
+	struct fix *f = start_pairs(2);
+
+	helper.status[1] = HT_XCHG_BUSY;
+	helper.status[2] = HT_XCHG_REFUSED;
+	helper.status[3] = HT_XCHG_SHARED;
+	ht_space_moved(&f->s, &f->s.spot[0], 0, T, 0);
+	item(f, 0, 80, 0, 1);
+	item(f, 1, 80, 1, 0);
+	run(f);
+	/* No pair is tried twice. */
+	assert_int_equal(helper.nr, 80);
+	assert_int_equal(model.nr, 2);
+	assert_int_equal(model.call[0].node, SLOW_NODE);
+	assert_int_equal(model.call[0].nr, 20);
+	assert_int_equal(model.call[1].node, FAST_NODE);
+	assert_int_equal(model.call[1].nr, 20);
+	assert_int_equal(f->mover.stats.promoted, 70);
+	assert_int_equal(f->mover.stats.demoted, 70);
+	assert_int_equal(f->mover.stats.failed, 20);
+	assert_int_equal(f->s.in_tier[0], T);
+	finish_pairs(f);
+}
+
+/* Only what changes places between the same two tiers is a pair. */
+static void test_pairs_of_tiers(void **state)
+{
+	struct fix *f = start_pairs(3);
+
+	f->tiers.nr_tiers = 3;
+	f->tiers.tier[2] = f->tiers.tier[1];
+	ht_space_moved(&f->s, &f->s.spot[0], 0, T, 0);
+	item(f, 0, 50, 0, 2);
+	item(f, 1, 50, 1, 0);
+	run(f);
+	assert_int_equal(helper.nr, 0);
+	assert_int_equal(model.nr, 2);
+	assert_int_equal(f->mover.stats.promoted, 50);
+	assert_int_equal(f->mover.stats.demoted, 50);
+	finish_pairs(f);
+}
+
+/* Huge pages pair with huge pages. */
+static void test_pairs_huge(void **state)
+{
+	struct fix *f = start_pairs(4);
+
+	for (int i = 0; i < 3; i++)
+		f->s.spot[i].flags |= HT_SPOT_THP;
+	ht_space_moved(&f->s, &f->s.spot[0], 0, T, 0);
+	ht_space_moved(&f->s, &f->s.spot[3], 0, T, 0);
+	item(f, 3, T, 0, 1);
+	item(f, 0, T, 0, 1);
+	item(f, 1, T, 1, 0);
+	item(f, 2, T, 1, 0);
+	run(f);
+	assert_int_equal(helper.nr, 1);
+	assert_int_equal(helper.huge[0], 1);
+	assert_int_equal(helper.pair[0].hot, f->s.spot[1].va);
+	assert_int_equal(helper.pair[0].cold, f->s.spot[0].va);
+	/* The other demotion, and its promotion, by move_pages, in that order. */
+	assert_int_equal(model.call[0].node, SLOW_NODE);
+	assert_int_equal(model.call[0].first, 3);
+	assert_int_equal(model.call[model.nr - 1].node, FAST_NODE);
+	assert_int_equal(model.call[model.nr - 1].first, 2);
+	assert_int_equal(f->mover.stats.promoted, 2 * T);
+	assert_int_equal(f->mover.stats.demoted, 2 * T);
+	finish_pairs(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dry_run),	  cmocka_unit_test(test_promote),
-		cmocka_unit_test(test_stale),	  cmocka_unit_test(test_process_gone),
-		cmocka_unit_test(test_huge_page), cmocka_unit_test(test_demotions_come_first),
-		cmocka_unit_test(test_deadline),  cmocka_unit_test(test_back_off),
-		cmocka_unit_test(test_busy),	  cmocka_unit_test(test_no_destination),
-		cmocka_unit_test(test_strata),	  cmocka_unit_test(test_simulated),
+		cmocka_unit_test(test_dry_run),
+		cmocka_unit_test(test_promote),
+		cmocka_unit_test(test_number_used_again),
+		cmocka_unit_test(test_stale),
+		cmocka_unit_test(test_process_gone),
+		cmocka_unit_test(test_huge_page),
+		cmocka_unit_test(test_demotions_come_first),
+		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_back_off),
+		cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_no_destination),
+		cmocka_unit_test(test_strata),
+		cmocka_unit_test(test_simulated),
 		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_pairs_that_fail),
+		cmocka_unit_test(test_pairs_of_tiers),
+		cmocka_unit_test(test_pairs_huge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
  * migrate [ROUNDS]: swaps the same pages of two nodes, by exchange and by two calls of
- * move_pages(2) (down, then up), in turns, and compares pages per second, TLB flushes (tracepoint
- * tlb:tlb_flush, all CPUs), page allocations (kmem:mm_page_alloc) and folio locks. A second thread
- * keeps the address space in use on another CPU, so that flushes have somebody to interrupt. JSON
- * on stdout.
+ * move_pages(2) (down, then up), in turns. A second thread keeps the address space in use on
+ * another CPU, so that flushes have somebody to interrupt. Most rounds are timed, with the kernel's
+ * own counter of TLB flushes (tracepoint tlb:tlb_flush, all CPUs) and nothing else; then two are
+ * counted, since probes take time: what this thread allocates (kmem:mm_page_alloc,
+ * kmem:kmem_cache_alloc, kmem:kmalloc) and locks (probes on the kernel's lock functions; a folio's
+ * lock is a bit taken inline, so its releases by folio_unlock() are counted), and instructions
+ * where there is a PMU. What a kernel does not let count is null. JSON on stdout.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -28,20 +31,51 @@
 #define MAX_PAIRS 2048
 #define MAX_CPUS 64
 
-enum { FLUSHES, ALLOCS, COUNTERS };
+enum {
+	FLUSHES,
+	PAGE_ALLOCS,
+	SLAB_ALLOCS,
+	FOLIO_LOCKS,
+	SPIN_LOCKS,
+	SLEEPING_LOCKS,
+	INSTRUCTIONS,
+	COUNTERS
+};
 enum { EXCHANGE, MOVE_PAGES, WAYS };
 
-static const char *const event[COUNTERS] = { "tlb/tlb_flush", "kmem/mm_page_alloc" };
+#define MAX_EVENTS 5
+
+/* What adds up to one counter: tracepoints have a slash, the others are functions. */
+struct counter {
+	const char *key, *event[MAX_EVENTS];
+};
+
+static const struct counter counters[COUNTERS] = {
+	[FLUSHES] = { "tlb_flushes_per_1000_pages", { "tlb/tlb_flush" } },
+	[PAGE_ALLOCS] = { "page_allocs_per_page", { "kmem/mm_page_alloc" } },
+	[SLAB_ALLOCS] = { "slab_allocs_per_page", { "kmem/kmem_cache_alloc", "kmem/kmalloc" } },
+	[FOLIO_LOCKS] = { "folio_locks_per_page", { "folio_unlock" } },
+	[SPIN_LOCKS] = { "spin_locks_per_page",
+			 { "_raw_spin_lock", "_raw_spin_lock_irq", "_raw_spin_lock_irqsave",
+			   "_raw_spin_lock_bh" } },
+	[SLEEPING_LOCKS] = { "sleeping_locks_per_page",
+			     { "down_read", "down_write", "down_read_trylock", "mutex_lock" } },
+	[INSTRUCTIONS] = { "instructions_per_page", { "instructions" } },
+};
 
 struct bench {
-	int fd, counter[COUNTERS][MAX_CPUS], cpus;
-	size_t pairs, size; /* of a page */
+	int fd, cpus;
+	int flush[MAX_CPUS];		 /* the counter of all CPUs */
+	int event[COUNTERS][MAX_EVENTS]; /* the others, of this thread */
+	bool there[COUNTERS];		 /* all of its events are */
+	size_t pairs, size;		 /* of a page */
 	char *fast, *slow;
 };
 
 struct result {
 	double ns;
-	uint64_t pages, failed, count[COUNTERS], locks;
+	uint64_t pages, failed, flushes;   /* of the timed rounds */
+	uint64_t counted, count[COUNTERS]; /* of the others: pages, events */
 };
 
 static _Atomic bool stop;
@@ -54,33 +88,91 @@ static double now_ns(void)
 	return ts.tv_sec * 1e9 + ts.tv_nsec;
 }
 
-static int open_counter(const char *name, int cpu)
+static unsigned long read_number(const char *path)
 {
-	struct perf_event_attr a = { .type = PERF_TYPE_TRACEPOINT,
-				     .size = sizeof(a),
-				     .disabled = 0 };
-	char path[128];
-	FILE *f;
+	unsigned long n = 0;
+	FILE *f = fopen(path, "r");
 
-	snprintf(path, sizeof(path), "/sys/kernel/tracing/events/%s/id", name);
-	f = fopen(path, "r");
-	if (!f || fscanf(f, "%llu", (unsigned long long *)&a.config) != 1) {
-		if (f)
-			fclose(f);
-		return -1;
-	}
+	if (!f)
+		return 0;
+	if (fscanf(f, "%lu", &n) != 1)
+		n = 0;
 	fclose(f);
-	return syscall(__NR_perf_event_open, &a, -1, cpu, -1, 0);
+	return n;
 }
 
-static uint64_t count(const struct bench *b, int c)
+static int open_event(const char *name, pid_t pid, int cpu)
 {
-	uint64_t sum = 0, v;
+	struct perf_event_attr a = { .size = sizeof(a), .disabled = pid == 0 };
+	char path[128];
+
+	if (strchr(name, '/')) {
+		snprintf(path, sizeof(path), "/sys/kernel/tracing/events/%s/id", name);
+		a.type = PERF_TYPE_TRACEPOINT;
+		a.config = read_number(path);
+	} else if (!strcmp(name, "instructions")) {
+		a.type = PERF_TYPE_HARDWARE;
+		a.config = PERF_COUNT_HW_INSTRUCTIONS;
+	} else {
+		a.type = read_number("/sys/bus/event_source/devices/kprobe/type");
+		a.kprobe_func = (uintptr_t)name;
+		a.config = 0;
+	}
+	if (strcmp(name, "instructions") && !a.type)
+		return -1;
+	return syscall(__NR_perf_event_open, &a, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static void close_events(struct bench *b)
+{
+	int c, i;
+
+	for (c = 0; c < COUNTERS; c++)
+		for (i = 0; i < MAX_EVENTS; i++)
+			if (b->event[c][i] > 0)
+				close(b->event[c][i]);
+	memset(b->event, 0, sizeof(b->event));
+}
+
+/* A probe costs even when it does not count, so these are open for the counted rounds only. */
+static void open_events(struct bench *b)
+{
+	int c, i;
+
+	for (c = FLUSHES + 1; c < COUNTERS; c++) {
+		b->there[c] = true;
+		for (i = 0; i < MAX_EVENTS && counters[c].event[i]; i++) {
+			b->event[c][i] = open_event(counters[c].event[i], 0, -1);
+			b->there[c] &= b->event[c][i] > 0;
+		}
+	}
+}
+
+static void enable(const struct bench *b, bool on)
+{
+	int c, i;
+
+	for (c = 0; c < COUNTERS; c++)
+		for (i = 0; i < MAX_EVENTS; i++)
+			if (b->event[c][i] > 0)
+				ioctl(b->event[c][i],
+				      on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+}
+
+static uint64_t read_count(int fd)
+{
+	uint64_t v;
+
+	return fd > 0 && read(fd, &v, sizeof(v)) == sizeof(v) ? v : 0;
+}
+
+static uint64_t flushes(const struct bench *b)
+{
+	uint64_t sum = 0;
 	int i;
 
 	for (i = 0; i < b->cpus; i++)
-		if (b->counter[c][i] >= 0 && read(b->counter[c][i], &v, sizeof(v)) == sizeof(v))
-			sum += v;
+		sum += read_count(b->flush[i]);
 	return sum;
 }
 
@@ -162,62 +254,83 @@ static void move_all(struct bench *b, char *base, int to)
 		perror("move_pages");
 }
 
-/* hot is on node 1 and cold on node 0; afterwards it is the other way round. */
-static void turn(struct bench *b, int way, char *hot, char *cold, struct result *r)
+static void swap_all(struct bench *b, int way, char *hot, char *cold)
 {
-	struct ht_xchg_info info;
-	uint64_t was[COUNTERS], locks, moved;
-	double start;
-	int c;
-
-	ht_exchange_info(b->fd, &info);
-	locks = info.stats.locks;
-	for (c = 0; c < COUNTERS; c++)
-		was[c] = count(b, c);
-	start = now_ns();
 	if (way == EXCHANGE) {
 		by_exchange(b, hot, cold);
 	} else {
 		move_all(b, cold, 1);
 		move_all(b, hot, 0);
 	}
-	r->ns += now_ns() - start;
-	for (c = 0; c < COUNTERS; c++)
-		r->count[c] += count(b, c) - was[c];
-	ht_exchange_info(b->fd, &info);
-	r->locks += info.stats.locks - locks;
-	moved = on_node(b, hot, 0) + on_node(b, cold, 1);
-	r->pages += moved;
-	r->failed += 2 * b->pairs - moved;
+}
+
+static uint64_t settle(struct bench *b, char *hot, char *cold)
+{
+	uint64_t moved = on_node(b, hot, 0) + on_node(b, cold, 1);
+
 	/* What resisted would be counted again in each later turn. */
 	move_all(b, cold, 1);
 	move_all(b, hot, 0);
+	return moved;
+}
+
+/* hot is on node 1 and cold on node 0; afterwards it is the other way round. */
+static void timed_turn(struct bench *b, int way, char *hot, char *cold, struct result *r)
+{
+	uint64_t was = flushes(b), moved;
+	double start = now_ns();
+
+	swap_all(b, way, hot, cold);
+	r->ns += now_ns() - start;
+	r->flushes += flushes(b) - was;
+	moved = settle(b, hot, cold);
+	r->pages += moved;
+	r->failed += 2 * b->pairs - moved;
+}
+
+static void counted_turn(struct bench *b, int way, char *hot, char *cold, struct result *r)
+{
+	int c, i;
+
+	open_events(b);
+	enable(b, true);
+	swap_all(b, way, hot, cold);
+	enable(b, false);
+	for (c = 0; c < COUNTERS; c++)
+		for (i = 0; i < MAX_EVENTS; i++)
+			r->count[c] += read_count(b->event[c][i]);
+	close_events(b);
+	r->counted += settle(b, hot, cold);
+}
+
+static void print_way(const struct bench *b, const char *name, const struct result *r)
+{
+	double n = r->pages ? r->pages : 1, counted = r->counted ? r->counted : 1;
+	int c;
+
+	printf("    \"%s\": {\n      \"pages_per_s\": %.0f, \"ns_per_page\": %.0f, "
+	       "\"pages\": %llu, \"failed\": %llu,\n      \"%s\": %.2f",
+	       name, n / (r->ns / 1e9), r->ns / n, (unsigned long long)r->pages,
+	       (unsigned long long)r->failed, counters[FLUSHES].key, r->flushes * 1000 / n);
+	for (c = FLUSHES + 1; c < COUNTERS; c++) {
+		if (b->there[c])
+			printf(", \"%s\": %.3f", counters[c].key, r->count[c] / counted);
+		else
+			printf(", \"%s\": null", counters[c].key);
+	}
+	printf("\n    },\n");
 }
 
 static void print(const struct bench *b, const struct result r[WAYS], bool last)
 {
-	static const char *const name[WAYS] = { "exchange", "move_pages" };
-	int w;
+	const struct result *x = &r[EXCHANGE], *m = &r[MOVE_PAGES];
 
 	printf("  \"%s\": {\n", b->size == HUGE ? "huge" : "small");
-	for (w = 0; w < WAYS; w++) {
-		double n = r[w].pages ? r[w].pages : 1;
-
-		printf("    \"%s\": { \"pages_per_s\": %.0f, \"ns_per_page\": %.0f, "
-		       "\"tlb_flushes_per_1000_pages\": %.2f, "
-		       "\"page_allocs_per_page\": %.3f, ",
-		       name[w], n / (r[w].ns / 1e9), r[w].ns / n, r[w].count[FLUSHES] * 1000 / n,
-		       r[w].count[ALLOCS] / n);
-		/* move_pages locks source and destination of each page. */
-		printf("\"folio_locks_per_page\": %.2f, \"pages\": %llu, \"failed\": %llu },\n",
-		       w == EXCHANGE ? r[w].locks / n : 2.0, (unsigned long long)r[w].pages,
-		       (unsigned long long)r[w].failed);
-	}
+	print_way(b, "exchange", x);
+	print_way(b, "move_pages", m);
 	printf("    \"speedup\": %.2f, \"flush_ratio\": %.3f\n  }%s\n",
-	       (r[EXCHANGE].pages / r[EXCHANGE].ns) / (r[MOVE_PAGES].pages / r[MOVE_PAGES].ns),
-	       ((double)r[EXCHANGE].count[FLUSHES] / r[EXCHANGE].pages) /
-		       ((double)r[MOVE_PAGES].count[FLUSHES] / r[MOVE_PAGES].pages),
-	       last ? "" : ",");
+	       (x->pages / x->ns) / (m->pages / m->ns),
+	       ((double)x->flushes / x->pages) / ((double)m->flushes / m->pages), last ? "" : ",");
 }
 
 static int bench(struct bench *b, size_t pairs, size_t size, int rounds, bool last)
@@ -236,10 +349,16 @@ static int bench(struct bench *b, size_t pairs, size_t size, int rounds, bool la
 	pthread_create(&t, NULL, neighbour, b);
 	for (i = 0; i < rounds; i++) {
 		for (w = 0; w < WAYS; w++) {
+			int way = (w + i) % WAYS;
+
 			/* There and back, so each way starts from the same place. */
-			turn(b, (w + i) % WAYS, b->slow, b->fast, &r[(w + i) % WAYS]);
-			turn(b, (w + i) % WAYS, b->fast, b->slow, &r[(w + i) % WAYS]);
+			timed_turn(b, way, b->slow, b->fast, &r[way]);
+			timed_turn(b, way, b->fast, b->slow, &r[way]);
 		}
+	}
+	for (w = 0; w < WAYS; w++) {
+		counted_turn(b, w, b->slow, b->fast, &r[w]);
+		counted_turn(b, w, b->fast, b->slow, &r[w]);
 	}
 	stop = true;
 	pthread_join(t, NULL);
@@ -249,7 +368,7 @@ static int bench(struct bench *b, size_t pairs, size_t size, int rounds, bool la
 
 int main(int argc, char **argv)
 {
-	int rounds = argc > 1 ? atoi(argv[1]) : 10, i, c, err;
+	int rounds = argc > 1 ? atoi(argv[1]) : 10, i, err;
 	struct ht_xchg_info info;
 	struct bench b = {};
 	char why[160];
@@ -262,9 +381,8 @@ int main(int argc, char **argv)
 	b.cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	if (b.cpus > MAX_CPUS)
 		b.cpus = MAX_CPUS;
-	for (c = 0; c < COUNTERS; c++)
-		for (i = 0; i < b.cpus; i++)
-			b.counter[c][i] = open_counter(event[c], i);
+	for (i = 0; i < b.cpus; i++)
+		b.flush[i] = open_event(counters[FLUSHES].event[0], -1, i);
 	printf("{\n  \"rounds\": %d,\n", rounds);
 	err = bench(&b, 2048, PAGE, rounds, false);
 	err = err ?: bench(&b, 16, HUGE, rounds, true);
