@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,6 +16,7 @@
 #include "guest_report.h"
 #include "log.h"
 
+#define VSOCK_MAX (VMADDR_PORT_ANY - 1)
 #define HOT_SHARE 0.5	/* of the average density: what counts as hot */
 #define RETRY_EPOCHS 10 /* between attempts to reach a host that does not listen */
 
@@ -75,6 +77,7 @@ static int open_channel(struct ht_guest_port *p)
 int ht_guest_port_open(struct ht_guest_port **port, const char *where)
 {
 	struct ht_guest_port *p = calloc(1, sizeof(*p));
+	unsigned long port_nr;
 	char *end = NULL;
 	int err;
 
@@ -84,11 +87,11 @@ int ht_guest_port_open(struct ht_guest_port **port, const char *where)
 	p->where = where;
 	p->fd = -1;
 	if (!strncmp(where, "vsock:", 6)) {
-		p->vsock_port = strtoul(where + 6, &end, 10);
-		if (!p->vsock_port || *end) {
-			pr_err("--report vsock:PORT takes the number of a port of the host, not "
-			       "'%s'",
-			       where);
+		port_nr = strtoul(where + 6, &end, 10);
+		p->vsock_port = port_nr;
+		if (!isdigit((unsigned char)where[6]) || *end || !port_nr || port_nr > VSOCK_MAX) {
+			pr_err("--report vsock:PORT takes a port of the host, 1 to %u, not '%s'",
+			       VSOCK_MAX, where);
 			free(p);
 			return -EINVAL;
 		}

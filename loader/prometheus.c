@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "prometheus.h"
+#include "replace.h"
 
 static bool is_ns(const char *name)
 {
@@ -129,33 +127,16 @@ void ht_prometheus_print(FILE *f, const struct ht_metrics *m, const struct ht_pr
 int ht_prometheus_write(const char *path, const struct ht_metrics *m,
 			const struct ht_prometheus_labels *l)
 {
-	char tmp[PATH_MAX];
-	int fd, err = 0, n;
-	FILE *f;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int err;
 
-	/* The collector reads *.prom only. */
-	n = snprintf(tmp, sizeof(tmp), "%s.part", path);
-	if (n < 0 || (size_t)n >= sizeof(tmp))
-		return -ENAMETOOLONG;
-	unlink(tmp);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	f = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!f) {
-		err = -errno;
-		if (fd >= 0)
-			close(fd);
-		return err;
-	}
-	if (fchmod(fd, 0644))
-		err = -errno;
+	if (!f)
+		return -errno;
 	ht_prometheus_print(f, m, l);
-	if (ferror(f))
-		err = -EIO;
-	if (fclose(f) && !err)
-		err = -errno;
-	if (!err && rename(tmp, path))
-		err = -errno;
-	if (err)
-		unlink(tmp);
+	/* The collector reads *.prom only, so it never sees the file in the making. */
+	err = fclose(f) ? -errno : ht_replace_file(path, text, len, 0644, false);
+	free(text);
 	return err;
 }

@@ -36,6 +36,18 @@ static void drop(struct pv_channel *c, uint64_t now)
 	c->retry_ms = c->retry_ms * 2 < RETRY_MAX_MS ? c->retry_ms * 2 : RETRY_MAX_MS;
 }
 
+bool pv_channel_adopt(struct pv_channel *c, int fd, uint64_t now)
+{
+	if (now < c->retry_at)
+		return false;
+	pv_channel_free(c);
+	c->fd = fd;
+	c->len = 0;
+	c->skip = false;
+	c->retry_at = now + PV_CHANNEL_ADOPT_MS;
+	return true;
+}
+
 /* Whoever listened before us may have taken half a line: the first one may be its rest. */
 static void open_channel(struct pv_channel *c, uint64_t now)
 {
@@ -144,19 +156,15 @@ short pv_channel_events(const struct pv_channel *c)
 
 uint64_t pv_channel_wake(const struct pv_channel *c)
 {
-	if (!*c->path)
-		return UINT64_MAX;
 	if (c->fd < 0)
-		return c->retry_at;
+		return *c->path ? c->retry_at : UINT64_MAX;
 	return c->throttled ? c->refilled_at + 1000 * HT_GUEST_LINE / PV_CHANNEL_RATE : UINT64_MAX;
 }
 
 void pv_channel_io(struct pv_channel *c, short revents, uint64_t now)
 {
-	if (!*c->path)
-		return;
 	refill(c, now);
-	if (c->fd < 0 && now >= c->retry_at)
+	if (*c->path && c->fd < 0 && now >= c->retry_at)
 		open_channel(c, now);
 	if (c->fd < 0 || c->throttled || !(revents & (POLLIN | POLLHUP | POLLERR)))
 		return;

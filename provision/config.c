@@ -34,6 +34,7 @@ static const struct key daemon_keys[] = {
 	{ "state", PATH, C(state), 0, 0 },
 	{ "metrics", PATH, C(metrics), 0, 0 },
 	{ "record", PATH, C(record), 0, 0 },
+	{ "vsock-port", COUNT, C(vsock_port), 1, 4294967294 },
 	{ NULL, 0, 0, 0, 0 },
 };
 
@@ -66,7 +67,10 @@ static const struct key rule_keys[] = {
 static const struct key vm_keys[] = {
 	{ "qmp", PATH, V(qmp), 0, 0 },
 	{ "report", PATH, V(report), 0, 0 },
+	{ "cid", COUNT, V(cid), 1, 4294967294 },
 	{ "pidfile", PATH, V(pidfile), 0, 0 },
+	{ "cgroup", PATH, V(cgroup), 0, 0 },
+	{ "overhead", SIZE, V(overhead), 0, 0 },
 	{ "total", SIZE, V(total), 0, 0 },
 	{ "trust", TRUST, V(trust), 0, 0 },
 	TIER(0, "fast"),
@@ -371,6 +375,16 @@ static int check_tier(const struct pv_config *c, const struct pv_vm_config *v, u
 	return -EINVAL;
 }
 
+static bool has_cid(const struct pv_config *c, const struct pv_vm_config *v)
+{
+	size_t i;
+
+	for (i = 0; i < c->nr_vm; i++)
+		if (c->vm[i].cid == v->cid && strcmp(c->vm[i].name, v->name))
+			return true;
+	return false;
+}
+
 static int check_vm(const struct pv_config *c, const struct pv_vm_config *v, char *why, size_t size)
 {
 	unsigned int t;
@@ -380,6 +394,15 @@ static int check_vm(const struct pv_config *c, const struct pv_vm_config *v, cha
 			return -EINVAL;
 	if (!v->qmp[0])
 		snprintf(why, size, "no qmp: the path of its QMP socket");
+	else if (!v->cgroup[0] != !v->overhead)
+		snprintf(why, size,
+			 "cgroup and overhead go together: the limit is overhead and devices");
+	else if (v->cid && v->report[0])
+		snprintf(why, size, "either report or cid: a VM has one channel for reports");
+	else if (v->cid && !c->vsock_port)
+		snprintf(why, size, "cid, but no vsock-port in [daemon]");
+	else if (v->cid && has_cid(c, v))
+		snprintf(why, size, "another VM has cid %u as well", v->cid);
 	else if (!v->tier[0].device[0] && !v->tier[1].device[0])
 		snprintf(why, size,
 			 "neither fast.device nor slow.device: the id of a virtio-mem device");
@@ -469,14 +492,15 @@ static void preset_vm(struct pv_vm_config *v)
 void pv_config_init(struct pv_config *c)
 {
 	memset(c, 0, sizeof(*c));
-	c->period_ms = 1000;
+	c->period_ms = 500;
 	c->qmp_timeout_ms = 3000;
+	/* Measured; docs/provision.md says how. */
 	c->rules = (struct pv_rules){
 		.mode = PV_FAIR,
-		.hysteresis = 0.05,
+		.hysteresis = 0.2,
 		.worth = 0.5,
 		.decay = 0.3,
-		.patience = 2,
+		.patience = 1,
 		.shrink_timeout = 15000,
 		.grow_timeout = 15000,
 		.backoff = 30000,
@@ -538,6 +562,11 @@ int pv_config_set(const struct pv_config *c, struct pv_vm_config *vm, const char
 		return -EINVAL;
 	}
 	return set_key(vm_keys, vm, key, value, why, size);
+}
+
+int pv_config_rule(struct pv_config *c, const char *key, const char *value, char *why, size_t size)
+{
+	return set_key(strcmp(key, "period") ? rule_keys : daemon_keys, c, key, value, why, size);
 }
 
 struct pv_vm_config *pv_config_find(const struct pv_config *c, const char *name)

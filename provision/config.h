@@ -33,8 +33,11 @@ struct pv_vm_config {
 	char name[PV_NAME];
 	char qmp[PV_PATH];
 	char report[PV_PATH]; /* "" = none */
+	unsigned int cid;     /* or it connects to the vsock port, from here; 0 = it does not */
 	char pidfile[PV_PATH];
-	uint64_t total; /* of both devices together, kept up by the slow one; 0 = not bound */
+	char cgroup[PV_PATH]; /* directory of the VM's own control group, "" = none */
+	uint64_t overhead;    /* what it may take there beside the devices */
+	uint64_t total;	      /* of both devices together, kept up by the slow one; 0 = not bound */
 	enum pv_trust trust;
 	struct pv_vm_tier tier[PV_TIERS];
 	unsigned int line;
@@ -44,9 +47,10 @@ struct pv_config {
 	unsigned int period_ms;
 	unsigned int qmp_timeout_ms;
 	char state[PV_PATH];
-	char metrics[PV_PATH]; /* Prometheus text file, "" = none */
-	char record[PV_PATH];  /* fleet and reports for simulate, "" = none */
-	unsigned int evict;    /* strikes after which a VM is told to quit, 0 = never */
+	char metrics[PV_PATH];	 /* Prometheus text file, "" = none */
+	unsigned int vsock_port; /* for guests' reports, 0 = none */
+	char record[PV_PATH];	 /* fleet and reports for simulate, "" = none */
+	unsigned int evict;	 /* strikes after which a VM is told to quit, 0 = never */
 	struct pv_rules rules;
 	struct {
 		uint64_t capacity, reserve;
@@ -71,6 +75,8 @@ int pv_config_parse(struct pv_config *c, FILE *f, const char *name);
 /* One key of a VM, as in the file: for "set". -EINVAL with the reason in why. */
 int pv_config_set(const struct pv_config *c, struct pv_vm_config *vm, const char *key,
 		  const char *value, char *why, size_t size);
+/* A [rules] key, or period. -EINVAL with the reason in why. */
+int pv_config_rule(struct pv_config *c, const char *key, const char *value, char *why, size_t size);
 struct pv_vm_config *pv_config_find(const struct pv_config *c, const char *name);
 /*
  * Does this VM fit beside those of the list (itself left out)? -ENOSPC with the reason: guarantees,

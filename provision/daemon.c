@@ -15,11 +15,13 @@
 
 #include "../loader/control.h"
 #include "../loader/log.h"
+#include "../loader/replace.h"
 #include "../loader/signals.h"
 #include "daemon.h"
 #include "state.h"
 
 #define BILL_MS 60000
+#define ACCEPTS 64 /* between two decisions: what a flood of connections may cost */
 
 uint64_t pv_now_ms(void)
 {
@@ -125,6 +127,9 @@ static void decide(struct pv_daemon *d, uint64_t ms)
 		for (t = 0; t < PV_TIERS; t++)
 			if (d->vm[i]->managed[t])
 				pv_vm_ask(d->vm[i], t, &d->cfg, d->now);
+	/* What was asked is sent by the loop, after this. */
+	for (i = 0; i < d->cfg.nr_vm; i++)
+		pv_vm_confine(d->vm[i]);
 }
 
 static void bill(struct pv_daemon *d, uint64_t ms)
@@ -156,7 +161,7 @@ static void save(struct pv_daemon *d)
 	o = pv_state_make(d->vm, d->cfg.nr_vm, d->paused, d->now);
 	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
 	if (!d->state_text || strcmp(text, d->state_text)) {
-		err = pv_replace_file(d->cfg.state, text, strlen(text), true);
+		err = ht_replace_file(d->cfg.state, text, strlen(text), 0600, true);
 		if (err && !d->state_errors++)
 			pr_err("cannot write the state file %s: %s", d->cfg.state, strerror(-err));
 		free(d->state_text);
@@ -171,6 +176,7 @@ static void tick(struct pv_daemon *d)
 	size_t i;
 
 	d->ticks++;
+	d->accepts = ACCEPTS;
 	d->last_tick = d->now;
 	d->next_tick += d->cfg.period_ms;
 	if (d->next_tick <= d->now) {
@@ -230,23 +236,26 @@ static struct pollfd watch(int fd, short events)
 static int step(struct pv_daemon *d)
 {
 	size_t i, nr = d->cfg.nr_vm;
-	struct pollfd *p = calloc(2 + 2 * nr, sizeof(*p));
+	struct pollfd *p = calloc(3 + 2 * nr, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
 	p[0] = watch(d->signal_fd, POLLIN);
 	p[1] = watch(d->control_fd, POLLIN);
+	p[2] = watch(d->vsock_fd, d->accepts ? POLLIN : 0);
 	for (i = 0; i < nr; i++) {
-		p[2 + 2 * i] = watch(d->vm[i]->qmp.fd, pv_qmp_events(&d->vm[i]->qmp));
-		p[3 + 2 * i] = watch(d->vm[i]->chan.fd, pv_channel_events(&d->vm[i]->chan));
+		p[3 + 2 * i] = watch(d->vm[i]->qmp.fd, pv_qmp_events(&d->vm[i]->qmp));
+		p[4 + 2 * i] = watch(d->vm[i]->chan.fd, pv_channel_events(&d->vm[i]->chan));
 	}
-	if (poll(p, 2 + 2 * nr, poll_timeout(d)) < 0 && errno != EINTR) {
+	if (poll(p, 3 + 2 * nr, poll_timeout(d)) < 0 && errno != EINTR) {
 		free(p);
 		return -errno;
 	}
 	d->now = pv_now_ms();
 	for (i = 0; i < nr; i++)
-		pv_vm_io(d->vm[i], p[2 + 2 * i].revents, p[3 + 2 * i].revents, d->now);
+		pv_vm_io(d->vm[i], p[3 + 2 * i].revents, p[4 + 2 * i].revents, d->now);
+	if (p[2].revents & POLLIN)
+		pv_vsock_accept(d);
 	/* Both of these may change the list of VMs. */
 	if (p[1].revents & POLLIN)
 		ht_control_serve(d->control_fd, pv_serve, d);
@@ -275,6 +284,7 @@ static int adopt(struct pv_daemon *d, struct pv_config *c, struct pv_vm **old, s
 			if (old[j] && !strcmp(old[j]->cfg.name, c->vm[i].name) &&
 			    !strcmp(old[j]->cfg.qmp, c->vm[i].qmp) &&
 			    !strcmp(old[j]->cfg.report, c->vm[i].report) &&
+			    old[j]->cfg.cid == c->vm[i].cid &&
 			    !strcmp(old[j]->cfg.tier[0].device, c->vm[i].tier[0].device) &&
 			    !strcmp(old[j]->cfg.tier[1].device, c->vm[i].tier[1].device))
 				break;
@@ -331,6 +341,7 @@ static void renew(struct pv_daemon *d)
 				v->cfg = d->cfg.vm[k] = changed;
 		}
 		pv_vm_policy(v, &d->cfg);
+		v->confined = 0; /* it may be another group */
 	}
 }
 
@@ -363,6 +374,7 @@ int pv_daemon_reload(struct pv_daemon *d, char *why, size_t size)
 	d->settled = false;
 	d->reloads++;
 	renew(d);
+	pv_vsock_listen(d);
 	pr_info("configuration read again: %zu VMs", d->cfg.nr_vm);
 	return 0;
 }
@@ -428,7 +440,7 @@ static int start(struct pv_daemon *d)
 		return PV_RC_ERROR;
 	if (resume(d))
 		return PV_RC_ERROR;
-	if (pv_record_open(d))
+	if (pv_record_open(d) || pv_vsock_listen(d))
 		return PV_RC_ERROR;
 	d->control_fd = ht_control_listen(d->run_dir);
 	if (d->control_fd < 0) {
@@ -460,6 +472,7 @@ static void end(struct pv_daemon *d)
 		close(d->control_fd);
 		ht_control_unlink(d->run_dir);
 	}
+	pv_vsock_close(d);
 	if (d->signal_fd >= 0)
 		close(d->signal_fd);
 	if (d->lock_fd >= 0)
@@ -476,6 +489,7 @@ int pv_daemon_run(const char *config_path, const char *run_dir, bool dry_run)
 		.lock_fd = -1,
 		.control_fd = -1,
 		.signal_fd = -1,
+		.vsock_fd = -1,
 	};
 	int rc, err = 0;
 

@@ -28,6 +28,9 @@ struct pv_daemon {
 	struct pv_work *work;
 	struct pv_pool pool[PV_TIERS];
 	int lock_fd, control_fd, signal_fd;
+	int vsock_fd; /* listens for guests' connections, -1 = does not */
+	unsigned int vsock_port;
+	unsigned int accepts; /* connections that may be looked at until the next decision */
 	uint64_t started, now, last_tick, next_tick, billed_at;
 	bool paused;
 	bool settled; /* every VM has been asked what it holds */
@@ -53,6 +56,11 @@ void pv_record_report(struct pv_daemon *d, const struct pv_vm *v);
 /* For people. */
 void pv_print_pools(FILE *f, struct json_object *status);
 void pv_print_vms(FILE *f, struct json_object *status, bool header);
+/* vsock.c: (re)opens the port of the configuration; logs what is wrong. 0 or -errno. */
+int pv_vsock_listen(struct pv_daemon *d);
+/* Gives connections to the VMs that made them. */
+void pv_vsock_accept(struct pv_daemon *d);
+void pv_vsock_close(struct pv_daemon *d);
 /* serve.c: answers one request at the control socket. */
 struct json_object *pv_serve(void *daemon, struct json_object *request);
 

@@ -108,17 +108,19 @@ static uint64_t wants(const struct pv_share *s)
 	return block_down(s, less(useful, s->requested));
 }
 
-/* What it holds above its target, if it has been so for long enough. */
+/*
+ * What it holds above its target, if it has been so for long enough. Whether that is much to it is
+ * not asked: somebody lacks what is much to him, or nothing would be taken.
+ */
 static uint64_t excess(struct pv_share *s, const struct pv_rules *r, uint64_t now, uint64_t step)
 {
-	uint64_t over;
+	uint64_t over = less(s->requested, s->target);
 
-	if (!may_ask(s, now) || s->requested <= s->target || is_small(s, r)) {
+	if (!may_ask(s, now) || !over || (over < s->block && s->requested <= top_of(s))) {
 		s->above = 0;
 		return 0;
 	}
 	s->above++;
-	over = s->requested - s->target;
 	if (s->above <= r->patience && s->requested <= top_of(s) && !s->drain)
 		return 0;
 	return min_u64(over, step);
@@ -148,16 +150,19 @@ static void shrink(struct pv_work *w, struct pv_share *const *share, size_t nr, 
 	}
 }
 
-/* Beyond its guarantee, once it has been asked to take that. */
-static bool may_grow(const struct pv_share *s, const struct pv_rules *r, uint64_t now)
+/*
+ * Beyond its guarantee, once it has been asked to take that. Small steps too: what is free costs
+ * nobody anything; only taking it from others has to be worth their trouble.
+ */
+static bool may_grow(const struct pv_share *s, uint64_t now)
 {
-	return may_ask(s, now) && s->target > s->requested && !is_small(s, r) &&
+	return may_ask(s, now) && s->target > s->requested &&
 	       max_u64(pv_held(s), s->next) >= s->guarantee;
 }
 
 /* Of the memory that is really free, each gets up to its target, the poorest first. */
 static void grow(struct pv_work *w, struct pv_share *const *share, size_t nr, uint64_t free,
-		 const struct pv_rules *r, uint64_t now, uint64_t ms)
+		 uint64_t now, uint64_t ms)
 {
 	uint64_t total = free;
 	size_t i;
@@ -166,7 +171,7 @@ static void grow(struct pv_work *w, struct pv_share *const *share, size_t nr, ui
 		const struct pv_share *s = share[i];
 		uint64_t held = pv_held(s), to = held;
 
-		if (may_grow(s, r, now))
+		if (may_grow(s, now))
 			to = min_u64(s->target, s->requested + step_of(s, ms));
 		w->weight[i] = s->weight;
 		w->lo[i] = max_u64(held, s->guarantee);
@@ -178,7 +183,7 @@ static void grow(struct pv_work *w, struct pv_share *const *share, size_t nr, ui
 		struct pv_share *s = share[i];
 		uint64_t to = block_down(s, min_u64(w->out[i], s->target));
 
-		if (may_grow(s, r, now) && to > s->next)
+		if (may_grow(s, now) && to > s->next)
 			s->next = min_u64(to, s->requested + step_of(s, ms));
 	}
 }
@@ -249,5 +254,5 @@ void pv_decide(struct pv_work *w, struct pv_share *const *share, size_t nr, stru
 	shrink(w, share, nr, lacking(share, nr, pool, r, now), r, now, ms);
 	spare = less(pool->capacity, pool->held);
 	fulfil(share, nr, &spare, now);
-	grow(w, share, nr, pool->free, r, now, ms);
+	grow(w, share, nr, pool->free, now, ms);
 }

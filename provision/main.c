@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 
 #include "../loader/control.h"
+#include "../loader/jsonutil.h"
 #include "../loader/log.h"
 #include "daemon.h"
 #include "sim.h"
@@ -38,7 +39,7 @@ static const char doc[] =
 	"than "
 	"there is, 4 another daemon runs, 5 no daemon runs.";
 
-enum { OPT_RUN_DIR = 256, OPT_GENERATE, OPT_STEPS, OPT_SEED, OPT_MODE, OPT_WRITE };
+enum { OPT_RUN_DIR = 256, OPT_GENERATE, OPT_STEPS, OPT_SEED, OPT_MODE, OPT_WRITE, OPT_RULE };
 
 static const struct argp_option options[] = {
 	{ "run-dir", OPT_RUN_DIR, "DIR", 0,
@@ -51,6 +52,8 @@ static const struct argp_option options[] = {
 	{ "steps", OPT_STEPS, "N", 0, "Decisions to make (default: the trace's, or 60)", 0 },
 	{ "seed", OPT_SEED, "N", 0, "Of a made-up fleet (default 1)", 0 },
 	{ "mode", OPT_MODE, "MODE", 0, "fair or benefit (default: the trace's, or fair)", 0 },
+	{ "rule", OPT_RULE, "KEY=VALUE", 0,
+	  "As in [rules], or period; may be repeated (default: what is the default there)", 0 },
 	{ "write", OPT_WRITE, "FILE", 0, "Write the fleet to FILE as a trace", 0 },
 	{ 0 },
 };
@@ -99,6 +102,11 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 		if (strcmp(arg, "fair") && strcmp(arg, "benefit"))
 			argp_error(st, "--mode is fair or benefit, not '%s'", arg);
 		a->sim.mode = *arg == 'f' ? PV_FAIR : PV_BENEFIT;
+		return 0;
+	case OPT_RULE:
+		if (a->sim.nr_rule == PV_SIM_RULES)
+			argp_error(st, "more than %d rules", PV_SIM_RULES);
+		a->sim.rule[a->sim.nr_rule++] = arg;
 		return 0;
 	case OPT_WRITE:
 		a->sim.write = arg;
@@ -166,6 +174,7 @@ static int ask(const struct args *a, struct json_object *request, struct json_ob
 {
 	int err = ht_control_ask(a->run_dir, request, ASK_MS, answer);
 	struct json_object *v;
+	const char *why;
 
 	json_object_put(request);
 	if (err == -ENOENT || err == -ECONNREFUSED) {
@@ -179,9 +188,8 @@ static int ask(const struct args *a, struct json_object *request, struct json_ob
 	}
 	if (json_object_object_get_ex(*answer, "ok", &v) && json_object_get_boolean(v))
 		return PV_RC_OK;
-	pr_err("the daemon refused: %s", json_object_object_get_ex(*answer, "error", &v)
-						 ? json_object_get_string(v)
-						 : "no reason given");
+	why = ht_json_text(*answer, "error");
+	pr_err("the daemon refused: %s", why ?: "no reason given");
 	json_object_put(*answer);
 	*answer = NULL;
 	return PV_RC_ERROR;
@@ -202,6 +210,12 @@ static int64_t number_of(struct json_object *o, const char *key)
 	return json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v) : 0;
 }
 
+static bool member(struct json_object *o, const char *key, enum json_type type,
+		   struct json_object **v)
+{
+	return json_object_object_get_ex(o, key, v) && json_object_is_type(*v, type);
+}
+
 /* All parts of the status in one: the VMs of later answers are added to the first. */
 static int whole_status(const struct args *a, struct json_object **status)
 {
@@ -212,6 +226,8 @@ static int whole_status(const struct args *a, struct json_object **status)
 	if (rc)
 		return rc;
 	total = number_of(*status, "nr_vms");
+	if (total > PV_MAX_VMS)
+		total = PV_MAX_VMS;
 	next = number_of(*status, "next");
 	while (!rc && next < total) {
 		req = request("status");
@@ -222,8 +238,8 @@ static int whole_status(const struct args *a, struct json_object **status)
 		if (number_of(part, "next") <= next)
 			total = next; /* it has fewer by now */
 		next = number_of(part, "next");
-		if (json_object_object_get_ex(*status, "vms", &vms) &&
-		    json_object_object_get_ex(part, "vms", &more))
+		if (member(*status, "vms", json_type_array, &vms) &&
+		    member(part, "vms", json_type_array, &more))
 			for (size_t i = 0; i < json_object_array_length(more); i++)
 				json_object_array_add(
 					vms, json_object_get(json_object_array_get_idx(more, i)));

@@ -10,6 +10,7 @@
 #include "../loader/control.h"
 #include "../loader/jsonutil.h"
 #include "../loader/log.h"
+#include "../loader/replace.h"
 #include "daemon.h"
 #include "demand.h"
 #include "state.h"
@@ -85,10 +86,12 @@ static struct json_object *vm_json(const struct pv_vm *v, uint64_t now)
 	json_object_object_add(o, "drops", json_object_new_int(v->qmp.drops));
 	json_object_object_add(o, "asks", ht_json_u64(v->asks));
 	json_object_object_add(o, "refusals", ht_json_u64(v->refusals));
+	if (v->cfg.cgroup[0]) /* 0: it could not be set */
+		json_object_object_add(o, "cgroup_limit", ht_json_u64(v->confined));
 	for (t = 0; t < PV_TIERS; t++)
 		if (v->managed[t])
 			json_object_object_add(o, pv_tier_name[t], share_json(v, t, now));
-	if (v->cfg.report[0])
+	if (v->cfg.report[0] || v->cfg.cid)
 		json_object_object_add(o, "report", channel_json(&v->chan, now));
 	return o;
 }
@@ -136,7 +139,7 @@ static const char *text(struct json_object *o, const char *key)
 {
 	struct json_object *v;
 
-	return json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) : "-";
+	return json_object_object_get_ex(o, key, &v) && v ? json_object_get_string(v) : "-";
 }
 
 void pv_print_pools(FILE *f, struct json_object *s)
@@ -167,7 +170,8 @@ void pv_print_vms(FILE *f, struct json_object *s, bool header)
 	if (header)
 		fprintf(f, "%-16s %-8s %-5s %9s %9s %9s %9s %9s %9s %7s\n", "VM", "state", "tier",
 			"size MiB", "asked", "target", "guarant.", "fair", "demand", "fast %");
-	if (!json_object_object_get_ex(s, "vms", &vms))
+	if (!json_object_object_get_ex(s, "vms", &vms) ||
+	    !json_object_is_type(vms, json_type_array))
 		return;
 	for (i = 0; i < json_object_array_length(vms); i++) {
 		o = json_object_array_get_idx(vms, i);
@@ -311,7 +315,7 @@ void pv_write_metrics(const struct pv_daemon *d)
 	gauge(f, "decision_seconds", "Time the last decision took", "gauge");
 	fprintf(f, "hypertier_provision_decision_seconds %g\n", d->decide_ms / 1e3);
 	if (!fclose(f)) {
-		err = pv_replace_file(d->cfg.metrics, buf, len, false);
+		err = ht_replace_file(d->cfg.metrics, buf, len, 0644, false);
 		if (err && d->ticks == 1)
 			pr_err("cannot write %s: %s", d->cfg.metrics, strerror(-err));
 	}

@@ -21,6 +21,14 @@
 #define GROW_RATE (2ULL << 30) /* of a simulated guest, bytes per second */
 #define SHRINK_RATE (512ULL << 20)
 #define STEPS 60
+#define LINE_MAX_BYTES 65536
+#define VMS_MAX 1000000
+#define EVENTS_MAX 10000000
+#define EVENT_MS 1000 /* a made-up fleet changes so often, */
+#define CHANGE 0.03   /* with this probability each; a VM is then busy, */
+#define BUSY 0.4      /* with this one, or quiet; */
+#define LAG_MS 2000   /* its guests see so much later what is hot, */
+#define NOISE 0.15    /* and report sizes that are wrong by about so much */
 
 enum habit { HONEST, SILENT, LIAR, REFUSER };
 static const char *const habit_name[] = { "honest", "silent", "liar", "refuser" };
@@ -28,9 +36,10 @@ static const char *const habit_name[] = { "honest", "silent", "liar", "refuser" 
 struct sim_vm {
 	char name[PV_NAME];
 	enum habit habit;
-	struct ht_guest_report truth;
+	struct ht_guest_report truth, seen; /* what is, and what its guest knows of */
+	uint64_t seen_at;
 	int64_t base;
-	bool reported;
+	bool reported, told;
 	struct pv_share share, slow;
 	struct pv_share mirror; /* holds the true curve in terms of the device */
 };
@@ -49,7 +58,8 @@ struct sim {
 	size_t nr_event, cap_event;
 	struct pv_rules rules;
 	struct pv_pool pool, slow_pool;
-	unsigned int period_ms;
+	unsigned int period_ms, lag_ms;
+	double noise;
 	uint64_t seed;
 };
 
@@ -69,9 +79,9 @@ static void *grow(void *array, size_t nr, size_t *cap, size_t size)
 
 static struct sim_vm *add_vm(struct sim *s, const char *name)
 {
-	struct sim_vm *n = grow(s->vm, s->nr, &s->cap, sizeof(*n));
+	struct sim_vm *n = s->nr < VMS_MAX ? grow(s->vm, s->nr, &s->cap, sizeof(*n)) : NULL;
 
-	if (!n || s->nr >= 1000000)
+	if (!n)
 		return NULL;
 	s->vm = n;
 	n += s->nr++;
@@ -93,7 +103,9 @@ static struct sim_vm *add_vm(struct sim *s, const char *name)
 
 static struct event *add_event(struct sim *s)
 {
-	struct event *n = grow(s->event, s->nr_event, &s->cap_event, sizeof(*n));
+	struct event *n = s->nr_event < EVENTS_MAX
+				  ? grow(s->event, s->nr_event, &s->cap_event, sizeof(*n))
+				  : NULL;
 
 	if (!n)
 		return NULL;
@@ -151,13 +163,21 @@ static const char *str_of(struct json_object *o, const char *key)
 static bool read_header(struct sim *s, struct json_object *o)
 {
 	const char *mode = str_of(o, "mode");
-	struct json_object *tiers;
-	uint64_t version = 0, period = 1000;
+	struct json_object *tiers, *v;
+	uint64_t version = 0, period = 1000, lag = 0;
+	double noise = 0;
 
 	if (!u64_of(o, "version", &version) || version != 1 || !u64_of(o, "period_ms", &period) ||
-	    period < 10 || period > 3600000 || !json_object_object_get_ex(o, "tiers", &tiers))
+	    period < 10 || period > 3600000 || !u64_of(o, "lag_ms", &lag) || lag > 3600000 ||
+	    !json_object_object_get_ex(o, "tiers", &tiers))
 		return false;
 	s->period_ms = period;
+	if (json_object_object_get_ex(o, "noise", &v))
+		noise = json_object_get_double(v);
+	if (!(noise >= 0 && noise <= 1))
+		return false;
+	s->lag_ms = lag;
+	s->noise = noise;
 	s->rules.mode = mode && !strcmp(mode, "benefit") ? PV_BENEFIT : PV_FAIR;
 	return read_pool(tiers, "fast", &s->pool) && read_pool(tiers, "slow", &s->slow_pool);
 }
@@ -246,16 +266,18 @@ static bool read_object(struct sim *s, struct json_object *o, bool first)
 static int read_trace(struct sim *s, const char *path)
 {
 	FILE *f = fopen(path, "re");
+	char *line = f ? malloc(LINE_MAX_BYTES) : NULL;
 	unsigned int nr = 0;
-	char *line = NULL;
-	size_t cap = 0;
 	bool good = true;
 
-	if (!f) {
+	if (!line) {
 		pr_err("cannot read %s: %s", path, strerror(errno));
+		if (f)
+			fclose(f);
 		return PV_RC_ERROR;
 	}
-	while (good && getline(&line, &cap, f) > 0) {
+	/* Of a line that is too long the first part is no object. */
+	while (good && fgets(line, LINE_MAX_BYTES, f)) {
 		struct json_object *o = json_tokener_parse(line);
 
 		good = json_object_is_type(o, json_type_object) && read_object(s, o, !nr);
@@ -280,11 +302,14 @@ static double rnd(struct sim *s)
 	return (s->seed * 0x2545f4914f6cdd1dULL >> 11) * 0x1p-53;
 }
 
-/* A hot set with most accesses, and a tail of memory that cools off. */
+/*
+ * A hot set with most accesses, and a tail of memory that cools off. VMs are quiet more often than
+ * not, so that the hot sets of all fit in most of the time, and those of the busy ones vary widely.
+ */
 static void make_curve(struct sim *s, struct ht_guest_report *r)
 {
-	double hot = exp2(26 + 6 * rnd(s)), all = hot * (2 + 6 * rnd(s)),
-	       share = 0.6 + 0.35 * rnd(s);
+	double hot = exp2(rnd(s) < BUSY ? 28 + 3 * rnd(s) : 25 + 3 * rnd(s)),
+	       all = hot * (2 + 6 * rnd(s)), share = 0.6 + 0.35 * rnd(s);
 	unsigned int i;
 
 	r->nr_curve = 6;
@@ -300,7 +325,8 @@ static bool generate(struct sim *s, unsigned int nr, unsigned int steps)
 {
 	unsigned int i, t;
 
-	s->period_ms = 1000;
+	s->lag_ms = LAG_MS;
+	s->noise = NOISE;
 	s->pool.capacity = nr * (512ULL << 20);
 	s->slow_pool.capacity = nr * (2048ULL << 20);
 	for (i = 0; i < nr; i++) {
@@ -324,12 +350,12 @@ static bool generate(struct sim *s, unsigned int nr, unsigned int steps)
 		for (i = 0; i < nr; i++) {
 			struct event *e;
 
-			if (t && rnd(s) > 0.05)
+			if (t && rnd(s) > CHANGE)
 				continue;
 			e = add_event(s);
 			if (!e)
 				return false;
-			e->t = (uint64_t)t * s->period_ms;
+			e->t = (uint64_t)t * EVENT_MS;
 			e->vm = i;
 			e->base = 64LL << 20;
 			make_curve(s, &e->report);
@@ -348,10 +374,11 @@ static int write_trace(const struct sim *s, const char *path)
 		return PV_RC_ERROR;
 	}
 	fprintf(f,
-		"{\"version\":1,\"period_ms\":%u,\"mode\":\"%s\",\"tiers\":{\"fast\":{\"capacity\":"
-		"%" PRIu64 "},\"slow\":{\"capacity\":%" PRIu64 "}}}\n",
-		s->period_ms, s->rules.mode == PV_BENEFIT ? "benefit" : "fair", s->pool.capacity,
-		s->slow_pool.capacity);
+		"{\"version\":1,\"period_ms\":%u,\"mode\":\"%s\",\"lag_ms\":%u,\"noise\":%g,"
+		"\"tiers\":{\"fast\":{\"capacity\":%" PRIu64 "},\"slow\":{\"capacity\":%" PRIu64
+		"}}}\n",
+		s->period_ms, s->rules.mode == PV_BENEFIT ? "benefit" : "fair", s->lag_ms, s->noise,
+		s->pool.capacity, s->slow_pool.capacity);
 	for (i = 0; i < s->nr; i++)
 		fprintf(f,
 			"{\"vm\":\"%s\",\"habit\":\"%s\",\"fast\":{\"guarantee\":%" PRIu64
@@ -397,19 +424,38 @@ static double true_share(struct sim_vm *v, uint64_t size)
 	return share < 0 ? 0 : share;
 }
 
-static void report(struct sim_vm *v, const struct pv_rules *rules)
+/* A sum of uniform numbers is near enough to a normal one. */
+static double blur(struct sim *s)
 {
-	struct ht_guest_report r = v->truth;
+	double sum = -6;
 
-	if (!v->reported || v->habit == SILENT)
+	for (int i = 0; s->noise > 0 && i < 12; i++)
+		sum += rnd(s);
+	return s->noise > 0 ? exp(s->noise * sum) : 1;
+}
+
+static void report(struct sim *s, struct sim_vm *v, uint64_t t)
+{
+	struct ht_guest_report r;
+	double wrong = blur(s);
+	unsigned int i;
+
+	if (v->reported && t >= v->seen_at) {
+		v->seen = v->truth;
+		v->told = true;
+	}
+	if (!v->told || v->habit == SILENT)
 		return;
+	r = v->seen;
+	for (i = 0; i < r.nr_curve; i++)
+		r.curve[i].bytes *= wrong;
 	r.capacity = capacity_at(v, v->share.size);
 	if (v->habit == LIAR) {
 		r.nr_curve = 2;
 		r.curve[0] = (struct ht_guest_point){ 0, 0 };
 		r.curve[1] = (struct ht_guest_point){ HT_GUEST_BYTES_MAX / 2, 1 };
 	}
-	pv_demand_update(&v->share, &r, v->share.size, rules);
+	pv_demand_update(&v->share, &r, v->share.size, &s->rules);
 }
 
 static void follow(struct pv_share *s, bool refuses, unsigned int ms)
@@ -456,6 +502,7 @@ static void play_events(struct run *run, uint64_t t)
 		v->truth = e->report;
 		v->base = e->base;
 		v->reported = true;
+		v->seen_at = e->t + (e->t ? s->lag_ms : 0);
 	}
 }
 
@@ -597,7 +644,7 @@ static void run_all(struct run *run, size_t steps)
 
 		play_events(run, t);
 		for (i = 0; i < s->nr; i++)
-			report(&s->vm[i], &s->rules);
+			report(s, &s->vm[i], t);
 		decide(run, 1 + t);
 		ideal(run, 1 + t);
 		apply(run);
@@ -634,6 +681,32 @@ static int simulate(struct sim *s, size_t steps, struct pv_sim_result *r)
 	return rc;
 }
 
+/* What the command line says goes before what the trace, or the default, does. */
+static int apply_rules(struct sim *s, const struct pv_sim_opts *o)
+{
+	struct pv_config c;
+	char key[64], why[256];
+	unsigned int i;
+	int err = 0;
+
+	pv_config_init(&c);
+	c.rules = s->rules;
+	c.period_ms = s->period_ms;
+	for (i = 0; i < o->nr_rule && !err; i++) {
+		const char *eq = strchr(o->rule[i], '=');
+
+		snprintf(key, sizeof(key), "%.*s", eq ? (int)(eq - o->rule[i]) : 0, o->rule[i]);
+		err = eq ? pv_config_rule(&c, key, eq + 1, why, sizeof(why)) : -EINVAL;
+		if (err)
+			pr_err("--rule %s: %s", o->rule[i], eq ? why : "KEY=VALUE is needed");
+	}
+	s->rules = c.rules;
+	s->period_ms = c.period_ms;
+	if (o->mode >= 0)
+		s->rules.mode = o->mode;
+	return err ? PV_RC_USAGE : PV_RC_OK;
+}
+
 int pv_simulate(const struct pv_sim_opts *o, struct pv_sim_result *r)
 {
 	struct sim s = { .seed = o->seed ?: 1 };
@@ -643,12 +716,15 @@ int pv_simulate(const struct pv_sim_opts *o, struct pv_sim_result *r)
 
 	pv_config_init(&preset);
 	s.rules = preset.rules;
+	s.period_ms = preset.period_ms;
 	if (o->trace)
 		rc = read_trace(&s, o->trace);
-	else if (!generate(&s, o->vms, steps ?: STEPS))
-		rc = PV_RC_ERROR;
-	if (o->mode >= 0)
-		s.rules.mode = o->mode;
+	rc = rc ?: apply_rules(&s, o);
+	if (!rc && !o->trace) {
+		steps = steps ?: STEPS;
+		if (!generate(&s, o->vms, (steps * s.period_ms + EVENT_MS - 1) / EVENT_MS))
+			rc = PV_RC_ERROR;
+	}
 	if (!rc && o->write)
 		rc = write_trace(&s, o->write);
 	if (!steps)

@@ -2,7 +2,9 @@
 /*
  * The decision code on a recorded or made-up fleet. A trace is JSON, one object a line: first
  *   {"version":1,"period_ms":500,"mode":"fair","tiers":{"fast":{"capacity":N,"reserve":N}}}
- * then the VMs, with what they do (honest, silent, liar, refuser; default honest),
+ * (with "lag_ms" after how long a guest sees a change of what follows, "noise" by how much its
+ * sizes are wrong; default 0), then the VMs, with what they do (honest, silent, liar, refuser;
+ * default honest),
  *   {"vm":"a","habit":"honest","fast":{"guarantee":N,"limit":N,"weight":X,"rate":N}}
  * then what they reported and when: curve over the capacity for tiered memory, base = what of it is
  * not the device's.
@@ -17,7 +19,11 @@
 
 #include "fleet.h"
 
+#define PV_SIM_RULES 16
+
 struct pv_sim_opts {
+	const char *rule[PV_SIM_RULES]; /* KEY=VALUE: a [rules] key, or period */
+	unsigned int nr_rule;
 	const char *trace;	 /* file, or NULL: generate */
 	const char *write;	 /* the generated fleet goes there as well */
 	unsigned int vms, steps; /* steps 0: as long as the trace, or 60 */

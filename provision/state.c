@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,59 +19,9 @@
 
 #define STATE_VERSION 1
 #define STATE_MAX (64 << 20)
+#define BYTE_SECONDS_MAX 1e25 /* the largest size for sixty years */
 
 /* ---- files */
-
-static int write_all(int fd, const char *s, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, s, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		s += n;
-		len -= n;
-	}
-	return 0;
-}
-
-static int sync_dir(const char *path)
-{
-	char copy[PATH_MAX];
-	int fd, err;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = fsync(fd) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
-int pv_replace_file(const char *path, const char *text, size_t len, bool sync)
-{
-	char tmp[PATH_MAX];
-	int fd, err;
-
-	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
-		return -ENAMETOOLONG;
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, sync ? 0600 : 0644);
-	if (fd < 0)
-		return -errno;
-	err = write_all(fd, text, len);
-	if (!err && sync && fsync(fd))
-		err = -errno;
-	if (close(fd) && !err)
-		err = -errno;
-	if (!err && rename(tmp, path))
-		err = -errno;
-	if (err)
-		unlink(tmp);
-	return err ?: sync ? sync_dir(path) : 0;
-}
 
 int pv_state_read(const char *path, struct json_object **state)
 {
@@ -210,6 +159,18 @@ static uint64_t number(struct json_object *o, const char *key, uint64_t max)
 	return n < 0 ? 0 : (uint64_t)n > max ? max : (uint64_t)n;
 }
 
+/* A number of either sign or a fraction; what no daemon would have written is 0. */
+static double fraction(struct json_object *o, const char *key, double min, double max)
+{
+	struct json_object *v;
+	double n;
+
+	if (!json_object_object_get_ex(o, key, &v))
+		return 0;
+	n = json_object_get_double(v);
+	return n >= min && n <= max ? n : 0;
+}
+
 static bool take_point(struct json_object *p, struct ht_guest_point *to)
 {
 	if (!json_object_is_type(p, json_type_array) || json_object_array_length(p) != 2)
@@ -223,7 +184,7 @@ static bool take_point(struct json_object *p, struct ht_guest_point *to)
 static void apply_wish(struct pv_vm *v, struct json_object *o, unsigned long long now)
 {
 	struct pv_share *s = &v->share[0];
-	struct json_object *curve, *base;
+	struct json_object *curve;
 	size_t i, nr = 0;
 
 	if (!v->known || !json_object_object_get_ex(o, "demand", NULL))
@@ -238,8 +199,7 @@ static void apply_wish(struct pv_vm *v, struct json_object *o, unsigned long lon
 			break;
 	s->nr_curve = i;
 	v->base_known = flag(o, "base_known");
-	if (json_object_object_get_ex(o, "base", &base))
-		v->base = json_object_get_int64(base);
+	v->base = fraction(o, "base", -(double)HT_GUEST_BYTES_MAX, HT_GUEST_BYTES_MAX);
 	v->chan.report_at = now;
 	v->moved_at = now;
 	v->abuse = flag(o, "abuse");
@@ -252,7 +212,6 @@ static void apply_tier(struct pv_vm *v, unsigned int t, struct json_object *o,
 {
 	struct pv_share *s = &v->share[t];
 	uint64_t until = number(o, "until", INT64_MAX), since = number(o, "since", INT64_MAX);
-	struct json_object *d;
 
 	if (v->known) {
 		s->size = s->last_size = number(o, "size", HT_GUEST_BYTES_MAX);
@@ -269,8 +228,7 @@ static void apply_tier(struct pv_vm *v, unsigned int t, struct json_object *o,
 	/* A clock that was set must not shut a VM out for years. */
 	if (until > real)
 		s->backoff_until = now + (until - real < 86400000 ? until - real : 86400000);
-	if (json_object_object_get_ex(o, "byte_seconds", &d))
-		v->byte_seconds[t] = v->billed[t] = json_object_get_double(d);
+	v->byte_seconds[t] = v->billed[t] = fraction(o, "byte_seconds", 0, BYTE_SECONDS_MAX);
 }
 
 static void apply_set(struct pv_vm *v, const struct pv_config *c, const char *text)

@@ -14,8 +14,6 @@ struct json_object;
 struct pv_vm;
 struct pv_config;
 
-/* Writes text to path by way of path.tmp in the same directory. 0 or -errno. */
-int pv_replace_file(const char *path, const char *text, size_t len, bool sync);
 /* The state as JSON; now is what the VMs' times count by. The caller's. */
 struct json_object *pv_state_make(struct pv_vm *const *vm, size_t nr, bool paused,
 				  unsigned long long now);

@@ -68,6 +68,7 @@ static void has_ended(struct pv_vm *v)
 	}
 	v->known = v->ending = v->evicted = v->halted = false;
 	v->pid = 0;
+	v->confined = 0;
 	v->base_known = false;
 }
 

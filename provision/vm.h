@@ -43,6 +43,8 @@ struct pv_vm {
 	uint64_t moved_at; /* when the fast device was last seen to change */
 	uint64_t now;	   /* of the call we are in, for callbacks */
 	uint64_t asks, refusals, failures;
+	uint64_t confined;	       /* limit that its control group has, 0 = not set yet */
+	bool unconfined;	       /* that could not be set, and it was said */
 	double byte_seconds[PV_TIERS]; /* held so far, for the bill */
 	double billed[PV_TIERS];       /* as last written to the state file */
 };
@@ -62,6 +64,8 @@ void pv_vm_prepare(struct pv_vm *v, const struct pv_config *c, bool all_paused, 
 void pv_vm_couple(struct pv_vm *v);
 /* After it: asks for share.next where that is something else. */
 void pv_vm_ask(struct pv_vm *v, unsigned int tier, const struct pv_config *c, uint64_t now);
+/* After all tiers were asked: its control group may take what it holds, and no more. */
+void pv_vm_confine(struct pv_vm *v);
 /* Asks how it is; answers come with pv_vm_io. */
 void pv_vm_query(struct pv_vm *v, uint64_t now);
 /* Looks whether a hypervisor that does not answer is there at all. */

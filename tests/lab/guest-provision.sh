@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 # shellcheck shell=dash
 #
-# One of several guests that share fast memory: the same table all the time, of which another part
-# is hot in each of its phases. $PHASES: MiB of the hot set, one after the other, $PHASE_S seconds each. With
-# $REPORT=1 the loader reports to the host. $LAST is what it does in the end: rest, lie or refuse.
+# One of several guests that share fast memory. What it does comes from the host, a line at a time, on
+# a port: hotshift's commands, and
+#   honest   tiers, and reports what is (the start)
+#   lie      forged reports: all of its memory hot, and much more of it, in good form and at the usual rate
+#   flood    the same in one stream of noise
+#   end      the end
 . tests/lab/lib.sh
-port=/dev/vport0p5
+port=/dev/vport0p5 commands=/dev/vport0p6
 mkdir -p /tmp/t /out
 tmp=/tmp/t
 echo 0 >/proc/sys/kernel/numa_balancing
@@ -20,29 +23,44 @@ fill_base()
 
 plugged() { [ "$(awk '/MemTotal/ { print int($4 / 1024) }' /sys/devices/system/node/node0/meminfo)" -ge "$1" ]; }
 
-# As another guest: all of its memory hot and much more of it, again and again, in one stream of noise.
-lie()
+tier()
 {
-	kill "$loader"
-	wait "$loader"
-	forged='{"v":1,"seq":1000000,"epoch_ms":500,"capacity":1048576,"fast":4000000000,"slow":0,"hot":4000000000000,"share":0,"accesses":9e12,"refault":0,"waste":0,"curve":[[0,0],[4000000000000,1]]}'
-	end=$(($(date +%s) + ${LAST_S:-8}))
-	while [ "$(date +%s)" -lt $end ]; do
-		for _ in 1 2 3 4 5 6 7 8; do
-			printf '%s\n' "$forged"
-			head -c 20000 /dev/urandom
-			printf '\n{"v":1,"seq":-1,"curve":[[[[[[[[1]]]]]]]]}\n{"v":99}\n'
-		done >$port
-	done
+	load_wait provision --comm hotshift --period 251 --epoch 500 --json --stats 1 --report $port \
+		build/policies/range.bpf.o
 }
 
-# The driver goes; what the device has stays in use, and requests come to nobody.
-refuse()
+forged='"epoch_ms":500,"capacity":1048576,"fast":4000000000,"slow":0,"hot":4000000000000,"share":0,"accesses":9e12,"refault":0,"waste":0,"curve":[[0,0],[4000000000000,1]]}'
+lies()
 {
-	for d in /sys/bus/virtio/drivers/virtio_mem/virtio*; do
-		basename "$d" >/sys/bus/virtio/drivers/virtio_mem/unbind
-	done
-	sleep "${LAST_S:-8}"
+	seq=1000000
+	while :; do
+		seq=$((seq + 1))
+		echo "{\"v\":1,\"seq\":$seq,$forged"
+		usleep 500000
+	done >$port
+}
+
+floods()
+{
+	while :; do
+		echo "{\"v\":1,\"seq\":1,$forged"
+		head -c 20000 /dev/urandom
+		printf '\n{"v":1,"seq":-1,"curve":[[[[[[[[1]]]]]]]]}\n{"v":99}\n'
+	done >$port
+}
+
+# One reporter at a time: the port is for one.
+replace()
+{
+	[ -z "$loader" ] || stop
+	loader=''
+	if [ -n "$liar" ]; then
+		kill $liar
+		# What it had started has the port open for some time.
+		sleep 1
+	fi
+	"$1" &
+	liar=$!
 }
 
 check "the kernel drives the device" 1 "$(grep -c virtio_mem /proc/modules)"
@@ -50,26 +68,26 @@ base=$(awk '/MemTotal/ { print int($4 / 1024) }' /sys/devices/system/node/node0/
 fill_base
 # The host waits for this before it gives anything.
 echo "# filled $base"
-wait_for 60 plugged $((base + ${FIRST:-16})) || not_ok "memory is plugged"
-# The emulator sorts accesses by this map: memory blocks that come later have to be told.
-(while :; do build/workload/memmap >/dev/null 2>&1; usleep 300000; done) &
-report=''
-[ -z "$REPORT" ] || report="--report $port"
-# From the moment of the first grant on, which all guests see at once.
-start=$(($(date +%s) + ${FILL_S:-6}))
-# shellcheck disable=SC2086
-hotshift 128 $start "$PHASE_S" $PHASES >/out/phases 2>/out/hotshift.err &
+wait_for 120 plugged $((base + ${FIRST:-20})) || not_ok "memory is plugged"
+mkfifo $tmp/told
+hotshift "$TABLE" <$tmp/told &
 app=$!
-# shellcheck disable=SC2086
-load_wait provision --comm hotshift --period 251 --epoch 500 --json --stats 1 $report build/policies/range.bpf.o
+exec 3>$tmp/told
+liar=''
+tier
+echo "# tiering"
+while read -r what rest; do
+	case $what in
+	lie) replace lies ;;
+	flood) replace floods ;;
+	*) echo "$what${rest:+ $rest}" >&3 ;;
+	esac
+	[ "$what" != end ] || break
+done <$commands
+[ -z "$liar" ] || kill $liar
 wait $app
 check "the data is intact" 0 $?
-case $LAST in
-lie) lie ;;
-refuse) refuse ;;
-rest) sleep "${LAST_S:-8}" ;;
-esac
-[ "$LAST" = lie ] || stop
+[ -z "$loader" ] || stop
 cp "$tmp/provision.out" /out/loader.out
 cp "$tmp/provision.err" /out/loader.err
 echo "# complete"

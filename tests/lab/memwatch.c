@@ -3,12 +3,15 @@
  * The hypervisors' own figures, from a second QMP monitor of each VM.
  *   memwatch OUT CAPACITY NAME:SOCKET:DEVICE:GUARANTEE...   MiB; until SIGTERM
  *   memwatch --set SOCKET DEVICE MIB
+ *   memwatch --take SOCKET MIB		has the hypervisor fill so much memory
+ *   memwatch --get SOCKET DEVICE		prints size and requested-size, MiB
  * The first looks at all VMs many times a second and writes "ms name size requested" to OUT
  * whenever something changed. It ends with status 1 if ever a device that had its guarantee fell
- * below it, was asked to, or more was given away than there is. VMs are looked at one after the
- * other, so memory on its way from one to another could be seen twice: of two looks in a row the
- * smaller counts.
+ * below it or was asked to, a size was not whole blocks up to the largest, a VM did not run, or
+ * more was given away than there is. VMs are looked at one after the other, so memory on its way
+ * from one to another could be seen twice: of two looks in a row the smaller counts.
  */
+#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,8 +32,8 @@
 struct vm {
 	char *name, *device;
 	FILE *in, *out;
-	double guarantee, size, requested, held, before;
-	bool reached, gone;
+	double guarantee, size, requested, max, block, held, before;
+	bool reached, gone, running;
 };
 
 static volatile sig_atomic_t stop;
@@ -76,6 +79,17 @@ static bool connect_to(struct vm *v, const char *path)
 	return true;
 }
 
+/* Of a VM that ends between two answers, nothing is said. */
+static bool is_running(struct vm *v)
+{
+	struct json_object *o = command(v, "{\"execute\":\"query-status\"}"), *r;
+	bool running = json_object_object_get_ex(o, "running", &r) && json_object_get_boolean(r);
+
+	v->gone = !o;
+	json_object_put(o);
+	return running;
+}
+
 static double number(struct json_object *o, const char *key)
 {
 	struct json_object *v;
@@ -100,8 +114,11 @@ static bool look(struct vm *v)
 			continue;
 		v->size = number(d, "size");
 		v->requested = number(d, "requested-size");
+		v->max = number(d, "max-size");
+		v->block = number(d, "block-size");
 	}
 	json_object_put(list);
+	v->running = is_running(v);
 	v->before = v->held;
 	v->held = v->size > v->requested ? v->size : v->requested;
 	return size != v->size || requested != v->requested;
@@ -115,8 +132,18 @@ static long now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+static bool is_valid(const struct vm *v, double size)
+{
+	return size >= 0 && size <= v->max && v->block > 0 && fmod(size, v->block) == 0;
+}
+
 static unsigned int check_vm(struct vm *v)
 {
+	if (!v->running || !is_valid(v, v->size) || !is_valid(v, v->requested)) {
+		printf("memwatch: %s %s, has %.2f MiB, asked %.2f, of %.0f\n", v->name,
+		       v->running ? "runs" : "does not run", v->size, v->requested, v->max);
+		return 1;
+	}
 	v->reached |= v->size >= v->guarantee && v->requested >= v->guarantee;
 	if (!v->reached || (v->size >= v->guarantee && v->requested >= v->guarantee))
 		return 0;
@@ -178,6 +205,32 @@ static int set(char **arg)
 	return ret ? 0 : 1;
 }
 
+static int take(char **arg)
+{
+	struct vm v = {};
+	char text[256];
+
+	if (!connect_to(&v, arg[0]))
+		return 1;
+	snprintf(text, sizeof(text),
+		 "{\"execute\":\"object-add\",\"arguments\":{\"qom-type\":\"memory-backend-ram\","
+		 "\"id\":\"taken\",\"size\":%lld,\"prealloc\":true}}",
+		 atoll(arg[1]) << 20);
+	json_object_put(command(&v, text));
+	return 0;
+}
+
+static int get(char **arg)
+{
+	struct vm v = { .device = arg[1] };
+
+	if (!connect_to(&v, arg[0]))
+		return 1;
+	look(&v);
+	printf("%.0f %.0f\n", v.size, v.requested);
+	return v.gone;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -187,6 +240,10 @@ int main(int argc, char **argv)
 
 	if (argc == 5 && !strcmp(argv[1], "--set"))
 		return set(argv + 2);
+	if (argc == 4 && !strcmp(argv[1], "--take"))
+		return take(argv + 2);
+	if (argc == 4 && !strcmp(argv[1], "--get"))
+		return get(argv + 2);
 	if (nr < 1 || nr > MAX_VMS) {
 		fprintf(stderr, "usage: memwatch OUT CAPACITY NAME:SOCKET:DEVICE:GUARANTEE...\n");
 		return 2;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* Reports: what a guest writes is what its host reads; and what a hostile guest can write. */
+#include <poll.h>
 #include <fcntl.h>
 #include <math.h>
 #include <sys/socket.h>
@@ -174,6 +175,47 @@ static void test_flood(void **state)
 	close(fd[1]);
 }
 
+/* Connections that the guest makes: one a second, and what it did before goes with it. */
+static void test_adopt(void **state)
+{
+	struct pv_channel c;
+	int fd[3][2];
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd[i]), 0);
+	pv_channel_init(&c, "");
+	c.refilled_at = 5000;
+	assert_int_equal(pv_channel_events(&c), 0);
+	assert_int_equal(pv_channel_wake(&c), UINT64_MAX);
+	assert_true(pv_channel_adopt(&c, fd[0][0], 5000));
+	for (int i = 0; i < PV_CHANNEL_OFFENCES; i++)
+		assert_int_equal(send(fd[0][1], "nonsense\n", 9, 0), 9);
+	assert_int_equal(send(fd[0][1], "half", 4, 0), 4);
+	assert_int_equal(pv_channel_events(&c), POLLIN);
+	pv_channel_io(&c, POLLIN, 5001);
+	assert_int_equal(c.bad, PV_CHANNEL_OFFENCES);
+	assert_true(c.abuse_until);
+	assert_false(pv_channel_adopt(&c, fd[1][0], 5900));
+	/* The next one begins with a line of its own, and is not forgiven. */
+	assert_true(pv_channel_adopt(&c, fd[1][0], 6000));
+	assert_int_equal(recv(fd[0][1], &(char){ 0 }, 1, 0), 0);
+	assert_int_equal(send(fd[1][1], good, strlen(good), 0), strlen(good));
+	assert_int_equal(send(fd[1][1], "\n", 1, 0), 1);
+	pv_channel_io(&c, POLLIN, 6001);
+	assert_int_equal(c.good, 1);
+	assert_true(c.abuse_until > 6001);
+	/* Its end is no reason to connect to anything. */
+	close(fd[1][1]);
+	pv_channel_io(&c, POLLIN | POLLHUP, 6002);
+	assert_int_equal(c.fd, -1);
+	pv_channel_io(&c, 0, 60000);
+	assert_int_equal(c.fd, -1);
+	assert_int_equal(pv_channel_wake(&c), UINT64_MAX);
+	close(fd[0][1]);
+	close(fd[2][0]);
+	close(fd[2][1]);
+}
+
 /* ---- the guest's side */
 
 static struct ht_ranges three_ranges(struct ht_range *range)
@@ -287,11 +329,11 @@ static void test_never_blocks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	      cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_fuzz),	      cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_flood),	      cmocka_unit_test(test_curve),
-		cmocka_unit_test(test_curve_of_many), cmocka_unit_test(test_longest_line),
-		cmocka_unit_test(test_never_blocks),
+		cmocka_unit_test(test_good),	     cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_fuzz),	     cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_flood),	     cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_curve),	     cmocka_unit_test(test_curve_of_many),
+		cmocka_unit_test(test_longest_line), cmocka_unit_test(test_never_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

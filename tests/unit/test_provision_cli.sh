@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lab/lib.sh
-provision=$PWD/build/hypertier-provision
+provision=$PWD/${BUILD:-build}/hypertier-provision
 [ -x "$provision" ] || { echo "not ok - $provision is missing: make"; exit 1; }
 tmp=$(mktemp -d)
 daemon=''
@@ -67,8 +67,18 @@ sed 's/256M/600M/' "$tmp/conf" >"$tmp/greedy"
 rc "more guaranteed than there is is 3" 3 check "$tmp/greedy"
 contains "... and names line and VM" "$tmp/err" 'greedy:[0-9]+: VM b does not fit'
 rc "no such configuration is 3" 3 check "$tmp/none"
+sed 's/256M/256M\ncid = 3/' "$tmp/conf" >"$tmp/cid"
+rc "cid without vsock-port is 3" 3 check "$tmp/cid"
 rc "status without a daemon is 5" 5 status
 rc "a made-up fleet is decided" 0 simulate --generate 100 --steps 10
+rc "... by other rules" 0 simulate --generate 100 --steps 10 --rule decay=0.9 --rule period=1s
+rc "a wrong rule is 2" 2 simulate --generate 100 --rule decay=9
+contains "... and says why" "$tmp/err" 'decay must be a number from'
+rc "a fleet is written" 0 simulate --generate 30 --steps 20 --write "$tmp/fleet"
+rc "... and read" 0 simulate "$tmp/fleet" --mode benefit
+contains "... whole" "$tmp/out" '^30 VMs, [0-9]+ decisions'
+rc "10,000 VMs are decided for" 0 simulate --generate 10000 --steps 10 --json
+holds "... each time within a second (ms)" "$(sed 's/.*"decide_max_ms":\([0-9.]*\).*/\1/' "$tmp/out") < 1000"
 rc "simulate without a fleet is 2" 2 simulate
 echo nonsense >"$tmp/trace"
 rc "simulate with nonsense is 3" 3 simulate "$tmp/trace"
@@ -88,7 +98,7 @@ rc "set of an unknown VM is refused" 1 set nobody fast.limit=1M
 rc "pause of one" 0 pause b
 rc "drain" 0 drain a
 rc "pause of all" 0 pause
-wait_for 5 grep -qs '"paused":true' "$tmp/state" || not_ok "the state file is written"
+wait_for 5 grep -qs '"version":1,"paused":true' "$tmp/state" || not_ok "the state file is written"
 kill -9 $daemon
 wait $daemon 2>/dev/null
 start

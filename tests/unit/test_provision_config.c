@@ -81,12 +81,22 @@ static void test_wrong(void **state)
 		HEAD VM("a", "total = 200M\n"),
 		HEAD VM("a", "fast.device = a,b=c\n"),
 		HEAD VM("a", "fast.weight = -1\n"),
+		HEAD VM("a", "cid = 3\n"),
+		HEAD "[daemon]\nvsock-port = 9\n" VM("a", "cid = 3\n") VM("b", "cid = 3\n"),
+		HEAD "[daemon]\nvsock-port = 9\n" VM("a", "cid = 3\nreport = /run/r\n"),
+		HEAD "[daemon]\nvsock-port = 9\n" VM("a", "cid = 4294967295\n"),
+		"[daemon]\nvsock-port = 0\n",
 		VM("a", ""),
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		if (read_text(bad[i]) != -EINVAL)
 			fail_msg("taken: %s", bad[i]);
+	assert_int_equal(read_text(HEAD "[daemon]\nvsock-port = 4294967294\n" VM("a", "cid = 3\n")
+					   VM("b", "cid = 4\n") VM("c", "")),
+			 0);
+	assert_int_equal(c.vsock_port, 4294967294);
+	assert_int_equal(c.vm[1].cid, 4);
 }
 
 static void test_admission(void **state)
@@ -134,6 +144,19 @@ static void test_noise(void **state)
 	}
 }
 
+static void test_rule(void **state)
+{
+	char why[256] = "";
+
+	pv_config_free(&c);
+	pv_config_init(&c);
+	assert_int_equal(pv_config_rule(&c, "decay", "0.9", why, sizeof(why)), 0);
+	assert_int_equal(pv_config_rule(&c, "period", "250ms", why, sizeof(why)), 0);
+	assert_true(c.rules.decay == 0.9 && c.period_ms == 250);
+	assert_int_equal(pv_config_rule(&c, "state", "/x", why, sizeof(why)), -EINVAL);
+	assert_int_equal(pv_config_rule(&c, "decay", "2", why, sizeof(why)), -EINVAL);
+}
+
 /* Made-up fleets of all sizes, and a fleet that was written and read gives the same. */
 static void test_simulation(void **state)
 {
@@ -145,7 +168,7 @@ static void test_simulation(void **state)
 	for (int i = 0; i < 8; i++) {
 		o.vms = sizes[i / 2];
 		o.mode = i % 2 ? PV_BENEFIT : PV_FAIR;
-		o.steps = o.vms == 10000 ? 10 : 40;
+		o.steps = o.vms == 10000 ? 25 : 40;
 		assert_int_equal(pv_simulate(&o, &r), PV_RC_OK);
 		assert_int_equal(r.below_guarantee + r.over_capacity, 0);
 		assert_true(r.decide_max_ms < 1000);
@@ -181,9 +204,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole),	   cmocka_unit_test(test_wrong),
-		cmocka_unit_test(test_admission),  cmocka_unit_test(test_noise),
-		cmocka_unit_test(test_simulation),
+		cmocka_unit_test(test_whole),	  cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_admission), cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_rule),	  cmocka_unit_test(test_simulation),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -275,6 +275,12 @@ static void test_hysteresis_and_patience(void **state)
 	decide(2, 200 * MIB, &rules, 1000);
 	assert_int_equal(vm[0].requested, 104 * MIB);
 	assert_int_equal(vm[1].requested, 96 * MIB);
+	/* What is free is given in small steps as well. */
+	vm[1].requested = vm[1].size = 90 * MIB;
+	decide(2, 200 * MIB, &rules, 1100);
+	assert_int_equal(vm[0].requested, 104 * MIB);
+	assert_int_equal(vm[1].requested, 96 * MIB);
+	vm[0].above = 0;
 	vm[0].requested = vm[0].size = 140 * MIB;
 	vm[1].requested = vm[1].size = 60 * MIB;
 	for (int i = 0; i < 2; i++) {
@@ -283,6 +289,24 @@ static void test_hysteresis_and_patience(void **state)
 	}
 	decide(2, 200 * MIB, &rules, 2000);
 	assert_int_equal(vm[0].requested, 100 * MIB);
+}
+
+/* What is little to a large VM may be much to a small one: it has to come from somebody. */
+static void test_small_excess(void **state)
+{
+	struct pv_rules rules = fair;
+
+	rules.hysteresis = 0.2;
+	vm[0].weight = 2;
+	vm[0].guarantee = vm[1].guarantee = 64 * MIB;
+	vm[0].requested = vm[0].size = 192 * MIB;
+	vm[1].requested = vm[1].size = 64 * MIB;
+	for (int i = 0; i < 3; i++) {
+		decide(2, 256 * MIB, &rules, 1000 + i * 500);
+		obey(2);
+	}
+	assert_int_equal(vm[1].size, vm[1].target);
+	assert_true(vm[1].size >= 84 * MIB);
 }
 
 static void test_rate(void **state)
@@ -540,6 +564,7 @@ int main(void)
 		T(test_need),
 		T(test_lazy),
 		T(test_hysteresis_and_patience),
+		T(test_small_excess),
 		T(test_rate),
 		T(test_refuser),
 		T(test_deaf_and_drain),

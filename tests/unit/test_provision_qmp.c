@@ -18,6 +18,7 @@
 
 #include "../../provision/config.h"
 #include "log.h"
+#include "../../loader/replace.h"
 #include "../../provision/state.h"
 #include "../../provision/vm.h"
 
@@ -386,6 +387,78 @@ static void test_event_flood(void **state)
 	stop_serving();
 }
 
+/* How far a guest's word goes: not at all, its shape, its rate as well; nowhere after nonsense. */
+static void test_trust(void **state)
+{
+	static const char line[] =
+		"{\"v\":1,\"seq\":1,\"epoch_ms\":500,\"capacity\":67108864,\"fast\":67108864,"
+		"\"slow\":0,\"hot\":33554432,\"share\":1,\"accesses\":5e6,\"refault\":0,"
+		"\"waste\":0,\"curve\":[[0,0],[33554432,0.95],[67108864,1]]}\n";
+	struct pv_vm *vm = ready_vm();
+	struct pv_share *s = &vm->share[0];
+	uint64_t now = now_ms();
+
+	conf.rules = (struct pv_rules){ .worth = 0.5, .decay = 1, .report_stale = 15000 };
+	vm->cfg.trust = PV_TRUST_NONE;
+	pv_channel_feed(&vm->chan, line, strlen(line), now);
+	pv_vm_prepare(vm, &conf, false, now);
+	assert_true(s->demand == PV_UNKNOWN && !s->nr_curve && s->value == 1);
+	vm->cfg.trust = PV_TRUST_SHAPE;
+	pv_channel_feed(&vm->chan, line, strlen(line), now);
+	pv_vm_prepare(vm, &conf, false, now);
+	assert_true(s->demand != PV_UNKNOWN && s->nr_curve && s->value == 1);
+	vm->cfg.trust = PV_TRUST_RATE;
+	pv_vm_prepare(vm, &conf, false, now);
+	assert_true(s->value == 5);
+	/* What is too old counts no more; who talks nonsense wants nothing, for some time. */
+	pv_vm_prepare(vm, &conf, false, now + 15001);
+	assert_true(s->demand == PV_UNKNOWN && s->value == 1);
+	for (int i = 0; i < PV_CHANNEL_OFFENCES; i++)
+		pv_channel_feed(&vm->chan, "nonsense\n", 9, now);
+	pv_channel_feed(&vm->chan, line, strlen(line), now);
+	pv_vm_prepare(vm, &conf, false, now);
+	assert_true(s->demand == 0 && !s->nr_curve && vm->abuse);
+	pv_channel_feed(&vm->chan, line, strlen(line), now + PV_CHANNEL_ABUSE_MS + 1);
+	pv_vm_prepare(vm, &conf, false, now + PV_CHANNEL_ABUSE_MS + 1);
+	assert_true(s->demand != 0 && s->nr_curve && !vm->abuse);
+	pv_vm_free(vm);
+	stop_serving();
+}
+
+/* The control group's limit is what the VM may hold and what it has besides. */
+static void test_confine(void **state)
+{
+	struct pv_vm *vm = ready_vm();
+	char dir[] = "/tmp/ht-cgroup-XXXXXX", file[64], text[32] = "";
+	FILE *f;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(file, sizeof(file), "%s/memory.max", dir);
+	strcpy(vm->cfg.cgroup, dir);
+	vm->cfg.overhead = 100 * MIB;
+	vm->share[0].size = 64 * MIB;
+	vm->share[0].requested = 32 * MIB;
+	vm->share[1].size = 0;
+	vm->share[1].requested = 16 * MIB;
+	pv_vm_confine(vm);
+	assert_true(vm->unconfined && !vm->confined);
+	close(open(file, O_WRONLY | O_CREAT, 0600));
+	vm->dry_run = true;
+	pv_vm_confine(vm);
+	assert_int_equal(vm->confined, 0);
+	vm->dry_run = false;
+	pv_vm_confine(vm);
+	assert_int_equal(vm->confined, 180 * MIB);
+	f = fopen(file, "r");
+	assert_non_null(fgets(text, sizeof(text), f));
+	fclose(f);
+	assert_int_equal(strtoull(text, NULL, 10), 180 * MIB);
+	unlink(file);
+	rmdir(dir);
+	pv_vm_free(vm);
+	stop_serving();
+}
+
 static void test_drop_and_come_back(void **state)
 {
 	struct pv_vm *vm = ready_vm();
@@ -434,7 +507,7 @@ static void test_state(void **state)
 	vm->share[0].curve[1] = (struct ht_guest_point){ 42 * MIB, 0.5 };
 	o = pv_state_make(&vm, 1, true, now_ms());
 	text = json_object_to_json_string(o);
-	assert_int_equal(pv_replace_file(file, text, strlen(text), true), 0);
+	assert_int_equal(ht_replace_file(file, text, strlen(text), 0600, true), 0);
 	assert_false(is_there(tmp));
 	json_object_put(o);
 	assert_int_equal(pv_state_read(file, &o), 0);
@@ -483,14 +556,14 @@ static void test_bad_state(void **state)
 	snprintf(file, sizeof(file), "%s/state", dir);
 	assert_int_equal(pv_state_read(file, &o), -ENOENT);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		pv_replace_file(file, bad[i], strlen(bad[i]), true);
+		ht_replace_file(file, bad[i], strlen(bad[i]), 0600, true);
 		if (!pv_state_read(file, &o))
 			assert_int_equal(pv_state_apply(o, &conf, &vm, 1, &paused, now_ms()),
 					 -EBADMSG);
 		json_object_put(o);
 	}
 	unlink(file);
-	assert_int_equal(pv_replace_file("/proc/none/such", "x", 1, true), -ENOENT);
+	assert_int_equal(ht_replace_file("/proc/none/such", "x", 1, 0600, true), -ENOENT);
 	pv_vm_free(vm);
 }
 
@@ -556,6 +629,8 @@ int main(void)
 		cmocka_unit_test(test_absurd_sizes),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_event_flood),
+		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_confine),
 		cmocka_unit_test(test_drop_and_come_back),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_state_of_a_dead_one),
