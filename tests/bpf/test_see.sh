@@ -30,14 +30,12 @@ fi
 answers() { "$BUILD/hypertier-load" --instance "$name" --status --json >"$tmp/status" 2>/dev/null; }
 counted() { answers && [ "$("$BUILD/tests/lab/jget" "$tmp/status" samples_counted)" -gt 10000 ]; }
 
-# on_tty LOG COMMAND: in a shell on a terminal of its own; the terminal's state before and after.
+# on_tty NAME [ROWS COLUMNS]: top on a terminal that does what stdin says (tests/lab/tty.c).
 on_tty()
 {
-	TERM=xterm script -qec "stty rows 24 cols 80; stty -g >$tmp/before; $2; echo \$? >$tmp/rc; stty -g >$tmp/after" \
-		"$tmp/$1" >/dev/null 2>&1 <"${3:-/dev/null}"
-	check "$1: the terminal is as it was" "$(cat "$tmp/before")" "$(cat "$tmp/after")"
-	check "$1: full-screen mode was left" 1 \
-		"$(awk 'BEGIN { RS = "\033" } /^\[\?1049h/ { on = 1 } /^\[\?1049l/ { on = 0; left = 1 } END { print left && !on }' "$tmp/$1")"
+	"$BUILD/tests/lab/tty" "${2:-24}" "${3:-80}" "$top" -i "$name" -d 0.3 >"$tmp/$1" 2>&1
+	sed -n "s/^\(not ok\|ok\) - /\1 - top, $1: /p; /^not ok/,/^ok/s/^#/#/p" "$tmp/$1"
+	failed=$((failed + $(grep -c '^not ok' "$tmp/$1")))
 }
 
 # ---- nobody runs
@@ -56,14 +54,68 @@ loader=$!
 wait_for 30 counted || { not_ok "the loader counts"; cat "$tmp/err"; exit 1; }
 
 # ---- top
-on_tty keys "$top -i $name -d 0.3 -n 6"
-for what in hypertier-top Fast Moves Source Policy TIER COMMAND ADDRESS faults page-fault 'dry run'; do
-	contains "top shows $what" "$tmp/keys" "$what"
+on_tty keys <<END
+until 9 sort by heat
+until 9 faults
+print $tmp/screen
+keys d
+until 9 sort by density
+keys r
+until 9 sort by recent
+keys p
+until 9 sort by pages
+keys a
+until 9 sort by address
+keys s
+until 9 sort by heat
+keys \\e[B\\e[B\\e[Bjkxyz
+keys  $(: a blank)
+until 9 paused
+keys  $(: a blank)
+gone 9 paused
+keys q
+end 9 0
+restored
+END
+for what in hypertier-top Fast Moves Source Policy TIER COMMAND ADDRESS FLAGS 'faults ' page-fault 'dry run' 'q quit'; do
+	contains "top shows $what on 80 x 24" "$tmp/screen" "$what"
 done
-check "top ends well" 0 "$(cat "$tmp/rc")"
-for sig in INT TERM HUP QUIT SEGV ABRT; do
-	on_tty "top-$sig" "$top -i $name -d 0.3 </dev/tty & p=\$!; (sleep 0.8; kill -$sig \$p) & wait \$p"
+check "and uses no column or line more" "24 1" "$(awk 'length > 80 { bad = 1 } END { print NR, !bad }' "$tmp/screen")"
+on_tty sizes <<END
+until 9 sort by heat
+size 40 132
+until 9 page-faults every 1
+print $tmp/wide
+size 12 60
+gone 9 page-faults every 1
+until 9 q quit
+print $tmp/small
+size 5 20
+until 9 needs 60 x 12
+size 1 1
+size 24 80
+until 9 sort by heat
+keys Q
+end 9 0
+restored
+END
+check "a wide screen has its keys in the last line" 40 "$(grep -n 'q quit' "$tmp/wide" | cut -d: -f1)"
+check "so has a small one" 12 "$(grep -n 'q quit' "$tmp/small" | cut -d: -f1)"
+for sig in 2 15 1 3 11 6 8; do # INT TERM HUP QUIT, SEGV ABRT FPE
+	[ $sig = 11 ] && ulimit -c 0
+	case $sig in 11 | 6 | 8) rc=$((128 + sig)) ;; *) rc=0 ;; esac
+	printf '%s\n' 'until 9 sort by heat' "signal $sig" "end 9 $rc" restored | on_tty "signal $sig"
 done
+on_tty silence <<END
+until 9 sort by heat
+run kill -STOP $loader
+until 9 NO ANSWER
+run kill -CONT $loader
+gone 9 NO ANSWER
+keys q
+end 9 0
+restored
+END
 "$top" -i "$name" --once >"$tmp/once" </dev/null
 check "top --once" 0 $?
 contains "it shows the target" "$tmp/once" "$faulter faults"
@@ -91,8 +143,14 @@ holds "docs/inspect.md has commands" "$n >= 10"
 check "a live heat map" 0 $?
 contains "of the target" "$tmp/live.svg" "class=\"row\" data-pid=\"$faulter\""
 
-# ---- the end
-kill -INT $loader
+# ---- the end, of which top tells
+on_tty end <<END
+until 9 sort by heat
+run kill -INT $loader
+until 20 has ended
+end 9 1
+restored
+END
 wait $loader
 check "the loader ends well" 0 $?
 check "the file for Prometheus goes with it" "" "$(ls "$tmp/ht.prom" 2>/dev/null)"
@@ -104,7 +162,30 @@ check "a heat map of a recording" 0 $?
 hot=$(sed -nE 's/.*class="row" data-pid="([0-9]+)".*data-heat="([0-9]+)".*/\1 \2/p' "$tmp/h.svg" | awk '$2 > m { m = $2; p = $1 } END { print p }')
 check "its hottest row is the target's" $faulter "$hot"
 holds "half of the memory is hot, not all" "$(grep -c 'class="row".*data-heat="[0-9]\{4,\}"' "$tmp/h.svg") >= 14"
-check "the PNG is one" 89504e470d0a1a0a "$(head -c 8 "$tmp/h.png" | od -An -tx1 | tr -d ' ')"
+contains "what lies between two regions is folded" "$tmp/h.svg" '>  gap [0-9.]+ [TG]iB<'
+
+# ---- a picture of which everything is known: tests/lab/picture.c
+picture=$BUILD/tests/lab/picture
+color() { "$picture" pixel "$tmp/k.png" "$1" "$2"; }
+"$picture" record "$tmp/known"
+"$map" "$tmp/known" -o "$tmp/k.svg" -o "$tmp/k.png" >"$tmp/known.out"
+check "known: exit status" 0 $?
+contains "known: what it says" "$tmp/known.out" \
+	'^2 regions, 16 rows of 2 MiB, 10 columns, 5.0 s, [0-9]+ samples; too few samples in 2 columns$'
+"$picture" compare "$tmp/k.png" "$tmp/k.svg" >"$tmp/compare"
+check "known: the PNG shows what the SVG says, pixel by pixel" \
+	"16 16 2 2 true" "$(for k in cells same few hatched size_same; do "$BUILD/tests/lab/jget" "$tmp/compare" $k; done | paste -sd' ')"
+"$picture" info "$tmp/k.png" >"$tmp/info"
+holds "known: half a terabyte takes no room" "$("$BUILD/tests/lab/jget" "$tmp/info" height) < 600"
+contains "known: the gap is told" "$tmp/k.svg" '>  gap 512 GiB<'
+check "known: hot in the fast tier is the darkest red" a50f15 "$(color 200 100)"
+check "known: in each column that has samples" a50f15 "$(color 490 100)"
+cold=$(color 200 300)
+holds "known: cold in the slow tier is a light blue ($cold)" \
+	"$((16#${cold:4:2})) > $((16#${cold:0:2})) + 32 && $((16#${cold:0:2})) > 100"
+"$picture" compare "$tmp/h.png" "$tmp/h.svg" >"$tmp/compare"
+check "the recording's PNG shows what its SVG says" "$("$BUILD/tests/lab/jget" "$tmp/compare" cells)" \
+	"$("$BUILD/tests/lab/jget" "$tmp/compare" same)"
 "$BUILD/replay" --trace "$tmp/trace" "$BUILD/policies/range.bpf.o" >"$tmp/replay" 2>&1
 check "the recording replays" 0 $?
 

@@ -108,13 +108,13 @@ test_pages()
 		program=$BUILD/$name
 		[[ $name != hypertier-replay ]] || program=$BUILD/replay
 		check "${page##*/} and --help have the same options" "$(options_of "$program")" \
-			"$(mandoc -Tascii "$page" | col -b | sed -n '/^OPTIONS/,/^[A-NP-Z][A-Z]/p' |
+			"$(mandoc -Tascii "$page" | sed 's,.\x08,,g' | sed -n '/^OPTIONS/,/^[A-NP-Z][A-Z]/p' |
 				grep -E '^     -' | grep -oE -e '--[a-z-]+' | sort -u)"
 	done
 	check "each key of hypertier.conf(5) is one that a file takes, and the other way round" \
 		"$(options_of "$BUILD/hypertier-load" | sed 's/^--//' |
 			grep -vxE 'help|usage|version|config|probe|help-policy|status|unload|list' | sort)" \
-		"$(mandoc -Tascii "$BUILD/man/hypertier.conf.5" | col -b | sed -n '/^KEYS/,/^FILES/p' |
+		"$(mandoc -Tascii "$BUILD/man/hypertier.conf.5" | sed 's,.\x08,,g' | sed -n '/^KEYS/,/^FILES/p' |
 			grep -oE '^     [a-z-]+ = ' | tr -d ' =' | grep -vx policy | sort)"
 }
 

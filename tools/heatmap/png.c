@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* PNG: the picture as pixels in memory, then through libpng. */
-#include <ctype.h>
 #include <errno.h>
 #include <png.h>
 #include <stdlib.h>
@@ -58,10 +57,10 @@ static unsigned int glyph(char ch)
 	};
 	const char *m;
 
-	if (isdigit((unsigned char)ch))
+	if (ch >= '0' && ch <= '9')
 		return digit[ch - '0'];
-	if (isalpha((unsigned char)ch))
-		return letter[toupper((unsigned char)ch) - 'A'];
+	if ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z')
+		return letter[(ch | 0x20) - 'a'];
 	m = ch && ch != ' ' ? strchr(mark, ch) : NULL;
 	return m ? marks[m - mark] : 0;
 }

@@ -10,6 +10,7 @@
 #include "top.h"
 
 #define ASK_MS 1500
+#define SECONDS_MAX 1e9 /* thirty years */
 
 const char *const top_sort_name[TOP_SORTS] = { "heat", "density", "recent", "pages", "address" };
 
@@ -65,6 +66,7 @@ static uint64_t address(struct json_object *o, const char *key)
 static void parse_metrics(struct ht_metrics *m, struct json_object *o)
 {
 	struct json_object *sub;
+	double seconds;
 	int i;
 
 #define M(name, kind, unit, desc) m->name = number(o, #name);
@@ -73,7 +75,8 @@ static void parse_metrics(struct ht_metrics *m, struct json_object *o)
 #define M(name, desc) m->name = real(o, #name);
 	HT_METRICS_SHARES(M)
 #undef M
-	m->wall_ns = real(o, "seconds") * 1e9;
+	seconds = real(o, "seconds");
+	m->wall_ns = seconds > 0 && seconds < SECONDS_MAX ? seconds * 1e9 : 0;
 	text(o, "policy", m->policy, sizeof(m->policy));
 	sub = member(o, "dropped", json_type_object);
 	for (i = 0; sub && i < HT_DROP_NR; i++)

@@ -33,13 +33,10 @@ static void on_stop(int sig)
 
 static void on_crash(int sig)
 {
-	ssize_t n;
-
-	if (term.on_screen) {
-		n = write(STDOUT_FILENO, term.leave, term.leave_len);
-		n = tcsetattr(STDIN_FILENO, TCSANOW, &term.was);
-		(void)n;
-	}
+	/* Nothing can be done about a failure. */
+	if (term.on_screen && (write(STDOUT_FILENO, term.leave, term.leave_len) < 0) |
+				      (tcsetattr(STDIN_FILENO, TCSANOW, &term.was) < 0))
+		term.on_screen = false;
 	/* The handler was reset: this is the default action. */
 	raise(sig);
 }

@@ -109,19 +109,20 @@ static void title(struct top_view *v, const struct top_what *w)
 	unsigned long up = s->m.wall_ns / 1000000000;
 
 	new_line(v);
-	put(v, LOOK_HEAD, "hypertier-top%s%s  pid %" PRId64 "  up %lu:%02lu:%02lu  policy %s",
-	    *w->instance ? " " : "", w->instance, s->pid, up / 3600, up / 60 % 60, up % 60,
-	    s->m.policy);
+	put(v, LOOK_HEAD, "hypertier-top%s%s", *w->instance ? " " : "", w->instance);
+	/* First what must not be cut off. */
+	if (w->late)
+		put(v, LOOK_HEAD, "  NO ANSWER");
+	else if (w->paused)
+		put(v, LOOK_HEAD, "  paused");
 	if (!s->tiering)
 		put(v, LOOK_HEAD, "  TIERING STOPPED");
 	else if (s->dry_run)
 		put(v, LOOK_HEAD, "  dry run");
 	if (s->recorded)
 		put(v, LOOK_HEAD, "  recording");
-	if (w->late)
-		put(v, LOOK_HEAD, "  NO ANSWER");
-	else if (w->paused)
-		put(v, LOOK_HEAD, "  paused");
+	put(v, LOOK_HEAD, "  policy %s  pid %" PRId64 "  up %lu:%02lu:%02lu", s->m.policy, s->pid,
+	    up / 3600, up / 60 % 60, up % 60);
 	fill(v, LOOK_HEAD);
 }
 
@@ -284,8 +285,8 @@ static const char *flags_text(char buf[8], uint64_t flags)
 static void ranges_head(struct top_view *v, const struct top_what *w)
 {
 	new_line(v);
-	put(v, LOOK_HEAD, "%7s %-14s %6s %6s %6s %8s %8s %8s %5s %-4s", "PID", "ADDRESS", "SIZE",
-	    "MEMORY", "FAST %", "HEAT", "PER PAGE", "RECENT", "AGE", "FLAG");
+	put(v, LOOK_HEAD, "%7s %-12s %6s %6s %6s %8s %8s %8s %5s %-5s", "PID", "ADDRESS", "SIZE",
+	    "MEMORY", "FAST %", "HEAT", "PER PAGE", "RECENT", "AGE", "FLAGS");
 	fill(v, LOOK_HEAD);
 }
 
@@ -300,13 +301,13 @@ static void ranges_table(struct top_view *v, const struct top_what *w)
 		const struct top_range *r = &s->range[i];
 
 		new_line(v);
-		put(v, LOOK_PLAIN, "%7" PRId64 " %-14" PRIx64 " %6s %6s ", r->pid, r->start,
+		put(v, LOOK_PLAIN, "%7" PRId64 " %-12" PRIx64 " %6s %6s ", r->pid, r->start,
 		    size_text(a, r->end - r->start), pages_text(b, r->pages));
 		if (r->pages)
 			put_share(v, 6, percent(r->fast_pages, r->pages));
 		else
 			put(v, LOOK_PLAIN, "%6s", "-");
-		put(v, LOOK_PLAIN, " %8s %8.2f %8s %5s %-4s", count_text(c, r->heat),
+		put(v, LOOK_PLAIN, " %8s %8.2f %8s %5s %-5s", count_text(c, r->heat),
 		    r->density / 65536.0, count_text(d, r->recent), count_text(e, r->age),
 		    flags_text(f, r->flags));
 	}
