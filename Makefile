@@ -100,6 +100,25 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/loader.a $(BUILD)/provision.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $< $(BUILD)/provision.a $(BUILD)/loader.a -lcmocka $(LIBS) -lm -lpthread -o $@
 
+# Fuzz targets bring their own main, and their definitions come before the archives'. In build/asan only.
+FUZZ := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
+HEATMAP_IN := tools/heatmap/input.c tools/heatmap/grid.c tools/heatmap/draw.c tools/heatmap/svg.c
+$(BUILD)/tests/fuzz/fuzz_recording $(BUILD)/tests/fuzz/fuzz_reply: FUZZ_WITH := $(HEATMAP_IN)
+$(BUILD)/tests/fuzz/fuzz_reply: FUZZ_WITH += tools/top/model.c tools/top/view.c
+# The same target with a bug in it, twice: a run that does not find them is broken.
+PLANTED := $(BUILD)/tests/fuzz/planted_OVERFLOW $(BUILD)/tests/fuzz/planted_LEAK
+$(BUILD)/tests/fuzz/planted_%: tests/fuzz/fuzz_units.c tests/fuzz/fuzz.h $(BUILD)/loader.a $(BUILD)/provision.a
+	$(call msg,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HT_CFLAGS) -fsanitize=fuzzer -DFUZZ_PLANTED_$* -iquote loader $< $(BUILD)/provision.a $(BUILD)/loader.a \
+		-Wl,-z,muldefs $(LIBS) -lpthread -o $@
+
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(BUILD)/loader.a $(BUILD)/provision.a
+	$(call msg,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HT_CFLAGS) -fsanitize=fuzzer -iquote loader $< $(FUZZ_WITH) $(BUILD)/provision.a $(BUILD)/loader.a \
+		-Wl,-z,muldefs $(LIBS) -lpthread -o $@
+
 $(BUILD)/replay: tools/replay/replay.c tools/replay/gen.c $(BUILD)/loader.a
 	$(call msg,LD,$@)
 	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -iquote tools/replay -MMD -MP -MF $@.d $(filter %.c,$^) $(BUILD)/loader.a $(LIBS) -o $@
@@ -153,7 +172,43 @@ test-programs: all $(UNIT) $(BPFTEST) $(TEST_BPF) $(LABTOOLS)
 test:
 	$(Q)tools/setup --kernels all --chroot --modules
 	$(Q)$(MAKE) --no-print-directory test-programs
+	$(Q)+$(SAN_MAKE) fuzz-programs
 	$(Q)tests/run $(T)
+
+# Sanitized builds of everything that parses, in build/asan; docs/trust.md.
+SAN_FLAGS := -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all
+SAN_MAKE = $(MAKE) --no-print-directory BUILD=$(BUILD)/asan CC='$(CLANG)' \
+	CFLAGS='-O1 -g -fno-omit-frame-pointer' SAN='$(SAN_FLAGS) -D__SANITIZE_ADDRESS__=1'
+.PHONY: fuzz fuzz-programs sanitize sanitize-programs valgrind tidy
+fuzz-programs: $(FUZZ) $(PLANTED) $(POLICIES)
+
+# 10^6 inputs for each target (RUNS=N for another number); T=name for some of them.
+fuzz:
+	$(Q)tools/setup --packages-only
+	$(Q)+$(SAN_MAKE) fuzz-programs
+	$(Q)BUILD=$(BUILD) tests/fuzz/run --runs $(or $(RUNS),1000000) $(T)
+
+# The unit tests and the programs that they run, sanitized.
+sanitize-programs: $(UNIT) $(BUILD)/hypertier-load $(BUILD)/hypertier-provision $(POLICIES) $(TEST_BPF)
+sanitize:
+	$(Q)tools/setup --packages-only
+	$(Q)+$(SAN_MAKE) sanitize-programs
+	$(Q)BUILD=$(BUILD)/asan tests/sanitize $(T)
+
+# Needs valgrind, which tools/setup does not install: apt-get install valgrind.
+valgrind: $(UNIT) policies
+	$(Q)VALGRIND=1 BUILD=$(BUILD) tests/sanitize $(T)
+
+# One program at a time: the analyzer of clang 14 mixes up the variadic functions of several.
+CLANG_TIDY ?= clang-tidy
+TIDY := $(wildcard loader/*.c provision/*.c tools/top/*.c tools/heatmap/*.c tools/replay/*.c tools/demo/*.c)
+tidy: $(patsubst %.c,$(BUILD)/tidy/%.ok,$(TIDY))
+$(BUILD)/tidy/%.ok: %.c .clang-tidy
+	$(call msg,TIDY,$<)
+	@command -v $(CLANG_TIDY) >/dev/null || { echo 'no $(CLANG_TIDY): apt-get install clang-tidy' >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -W%,$(HT_CFLAGS)) -iquote loader -iquote tools/replay 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
 
 bench-sample: $(BUILD)/bench/sample $(TEST_BPF) policies
 	$(Q)$(BUILD)/bench/sample

@@ -57,6 +57,7 @@ static int add_space(struct ht_engine *e, pid_t tgid)
 	if (!s)
 		return -ENOMEM;
 	ht_space_init(s, tgid);
+	s->life = e->lives++;
 	memmove(&e->space[i + 1], &e->space[i], (e->nr_space - i) * sizeof(*e->space));
 	e->space[i] = s;
 	e->nr_space++;
@@ -114,6 +115,14 @@ static void execed(struct ht_engine *e, pid_t tgid)
 		return;
 	ht_space_free(s);
 	ht_space_init(s, tgid);
+	s->life = e->lives++;
+}
+
+/* It came and went between two looks: it never was on our list, but may have been sampled. */
+static void drop_unseen(struct ht_engine *e, uint32_t tgid)
+{
+	bpf_map_delete_elem(e->policy->map_targets, &tgid);
+	ht_heatmap_release(&e->heat, tgid, 0, ~0ULL);
 }
 
 static void handle(struct ht_engine *e, const struct ht_target *t,
@@ -124,14 +133,14 @@ static void handle(struct ht_engine *e, const struct ht_target *t,
 
 	if (t->flags & HT_TARGET_EXITED) {
 		if (ht_targets_remove(&e->targets, t->tgid, ev) == -ENOENT)
-			bpf_map_delete_elem(e->policy->map_targets, &key);
+			drop_unseen(e, t->tgid);
 		return;
 	}
 	if (!(t->flags & (HT_TARGET_FORKED | HT_TARGET_EXECED)))
 		return;
 	clear.flags &= ~(HT_TARGET_FORKED | HT_TARGET_EXECED);
 	if (t->flags & HT_TARGET_FORKED && ht_targets_add_child(&e->targets, t->tgid, ev)) {
-		bpf_map_delete_elem(e->policy->map_targets, &key); /* gone before we looked */
+		drop_unseen(e, t->tgid);
 		return;
 	}
 	if (t->flags & HT_TARGET_EXECED)

@@ -378,6 +378,7 @@ static void fold_duplicates(struct ht_heatmap *hm)
 		uint32_t keep;
 
 		if (!prev || prev->key != l->key) {
+			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there are nr_live */
 			hm->live[out++] = *l;
 			continue;
 		}

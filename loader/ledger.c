@@ -25,10 +25,10 @@ void ht_ledger_free(struct ht_ledger *l)
 	memset(l, 0, sizeof(*l));
 }
 
-static uint64_t key_of(uint32_t tgid, uint64_t va)
+static uint64_t key_of(uint32_t space, uint64_t va)
 {
-	/* 22 bits of tgid, 42 of page number: enough for 54-bit addresses. */
-	return (uint64_t)tgid << 42 | (va >> HT_PAGE_SHIFT & ((1ULL << 42) - 1));
+	/* 22 bits of the space, 42 of page number: enough for 54-bit addresses. */
+	return (uint64_t)space << 42 | (va >> HT_PAGE_SHIFT & ((1ULL << 42) - 1));
 }
 
 static struct ht_ledger_entry *slot(struct ht_ledger *l, uint64_t key)
@@ -36,9 +36,9 @@ static struct ht_ledger_entry *slot(struct ht_ledger *l, uint64_t key)
 	return &l->entry[ht_hash(key) & l->mask];
 }
 
-bool ht_ledger_may(struct ht_ledger *l, uint32_t tgid, uint64_t va, uint8_t to, uint32_t epoch)
+bool ht_ledger_may(struct ht_ledger *l, uint32_t space, uint64_t va, uint8_t to, uint32_t epoch)
 {
-	uint64_t key = key_of(tgid, va);
+	uint64_t key = key_of(space, va);
 	const struct ht_ledger_entry *e = slot(l, key);
 
 	if (e->key != key || e->to == to)
@@ -49,10 +49,10 @@ bool ht_ledger_may(struct ht_ledger *l, uint32_t tgid, uint64_t va, uint8_t to, 
 	return false;
 }
 
-void ht_ledger_note(struct ht_ledger *l, uint32_t tgid, uint64_t va, uint8_t to, uint32_t epoch,
+void ht_ledger_note(struct ht_ledger *l, uint32_t space, uint64_t va, uint8_t to, uint32_t epoch,
 		    uint32_t weight)
 {
-	uint64_t key = key_of(tgid, va);
+	uint64_t key = key_of(space, va);
 	struct ht_ledger_entry *e = slot(l, key);
 	bool known = e->key == key && e->to != to;
 	uint8_t reversals = 0;

@@ -15,7 +15,7 @@
 #define HT_LEDGER_WASTE 20 /* a move reversed within so many epochs was wasted */
 
 struct ht_ledger_entry {
-	uint64_t key; /* tgid and page number, 0 = empty */
+	uint64_t key; /* address space and page number, 0 = empty */
 	uint32_t epoch;
 	uint8_t to; /* tier */
 	uint8_t reversals;
@@ -31,9 +31,9 @@ struct ht_ledger {
 int ht_ledger_init(struct ht_ledger *l, uint32_t entries); /* a power of two */
 void ht_ledger_free(struct ht_ledger *l);
 /* May the page go to this tier now? */
-bool ht_ledger_may(struct ht_ledger *l, uint32_t tgid, uint64_t va, uint8_t to, uint32_t epoch);
+bool ht_ledger_may(struct ht_ledger *l, uint32_t space, uint64_t va, uint8_t to, uint32_t epoch);
 /* Notes that it went there; weight is its size in 4 KiB pages. */
-void ht_ledger_note(struct ht_ledger *l, uint32_t tgid, uint64_t va, uint8_t to, uint32_t epoch,
+void ht_ledger_note(struct ht_ledger *l, uint32_t space, uint64_t va, uint8_t to, uint32_t epoch,
 		    uint32_t weight);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@
 
 #include "bpflog.h"
 #include "builtin.h"
+#include "elfcheck.h"
 #include "log.h"
 #include "object.h"
 #include "record.h"
@@ -121,8 +123,21 @@ static int check_shape(struct ht_object *o)
 	return 0;
 }
 
+/* What libbpf makes of the file is named as it would name it: by the file, up to the first dot. */
+static struct bpf_object *open_bytes(const struct ht_object_bytes *b, const char *path)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
+	const char *base = strrchr(path, '/');
+	char name[64];
+
+	base = base ? base + 1 : path;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(base, "."), base);
+	opts.object_name = *name ? name : "policy";
+	return bpf_object__open_mem(b->bytes, b->len, &opts);
+}
+
 /* In the child of survives_open(): exits, or dies of the file. */
-static void try_open(const char *path)
+static void try_open(const struct ht_object_bytes *b, const char *path)
 {
 	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM };
 	static const struct rlimit no_core;
@@ -133,22 +148,23 @@ static void try_open(const char *path)
 	setrlimit(RLIMIT_CORE, &no_core);
 	alarm(OPEN_SECONDS);
 	libbpf_set_print(NULL);
-	bpf_object__open_file(path, NULL);
+	open_bytes(b, path);
 	_exit(0);
 }
 
 /*
- * libbpf trusts its input: 1.1 reads where a damaged file points it. A child opens the file first,
- * so that a crash is an error here.
+ * libbpf trusts its input: 1.1 reads where a damaged file points it. Offsets and type numbers are
+ * checked before (elfcheck.h); for the rest, a child opens the same bytes first, so that a crash is
+ * an error here.
  */
-static bool survives_open(const char *path)
+static bool survives_open(const struct ht_object_bytes *b, const char *path)
 {
 	int status = 0;
 	pid_t pid;
 
 	pid = fork();
 	if (!pid)
-		try_open(path);
+		try_open(b, path);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (pid <= 0 || !WIFSIGNALED(status))
@@ -162,30 +178,59 @@ static bool survives_open(const char *path)
 	return false;
 }
 
-int ht_object_open(struct ht_object *o, const char *path)
+static int read_bytes(int fd, struct ht_object_bytes *b, size_t size)
 {
+	char *bytes = malloc(size + 1);
+	ssize_t n = 1;
+
+	b->bytes = bytes;
+	b->len = 0;
+	if (!bytes)
+		return -ENOMEM;
+	while (b->len < size && n) {
+		n = read(fd, bytes + b->len, size - b->len);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		b->len += n > 0 ? n : 0;
+	}
+	return 0;
+}
+
+/* The file's bytes, once: what is checked and tried is what is opened. b->bytes is the caller's. */
+static int read_file(const char *path, struct ht_object_bytes *b)
+{
+	/* A FIFO must not make it wait for a writer. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err;
 	struct stat st;
+
+	b->bytes = NULL;
+	if (fd < 0 || fstat(fd, &st)) {
+		err = -errno;
+	} else if (!S_ISREG(st.st_mode)) {
+		pr_err("%s: not a regular file", path);
+		close(fd);
+		return -EINVAL;
+	} else if (st.st_size > HT_ELF_MAX) {
+		err = -EFBIG;
+	} else {
+		err = read_bytes(fd, b, st.st_size);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (err)
+		pr_err("%s: %s", path, strerror(-err));
+	return err;
+}
+
+int ht_object_open_bytes(struct ht_object *o, const struct ht_object_bytes *b)
+{
 	int err;
 
-	memset(o, 0, sizeof(*o));
-	o->src.prog_perf_output = -1;
-	snprintf(o->path, sizeof(o->path), "%s", path);
-	if (stat(path, &st)) {
-		err = -errno;
-		pr_err("%s: %s", path, strerror(errno));
-		return err;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		pr_err("%s: not a regular file", path);
-		return -EINVAL;
-	}
-	if (!survives_open(path))
-		return -ENOEXEC;
 	ht_bpflog_clear();
-	o->obj = bpf_object__open_file(path, NULL);
+	o->obj = open_bytes(b, o->path);
 	if (!o->obj) {
 		err = -errno;
-		pr_err("%s: not a BPF object that libbpf can read: %s", path, strerror(-err));
+		pr_err("%s: not a BPF object that libbpf can read: %s", o->path, strerror(-err));
 		ht_bpflog_tail(3);
 		return -ENOEXEC;
 	}
@@ -196,6 +241,30 @@ int ht_object_open(struct ht_object *o, const char *path)
 		bpf_object__close(o->obj);
 		o->obj = NULL;
 	}
+	return err;
+}
+
+int ht_object_open(struct ht_object *o, const char *path)
+{
+	struct ht_object_bytes b = {};
+	char why[128];
+	int err;
+
+	memset(o, 0, sizeof(*o));
+	o->src.prog_perf_output = -1;
+	snprintf(o->path, sizeof(o->path), "%s", path);
+	err = read_file(path, &b);
+	if (err)
+		goto out;
+	err = ht_elf_check(b.bytes, b.len, why, sizeof(why));
+	if (err)
+		pr_err("%s: not a BPF object that libbpf can read: %s", path, why);
+	else if (!survives_open(&b, path))
+		err = -ENOEXEC;
+	else
+		err = ht_object_open_bytes(o, &b);
+out:
+	free((void *)b.bytes);
 	return err;
 }
 
@@ -522,19 +591,48 @@ int ht_object_age(struct ht_object *o)
 	return o->info.ops & HT_OP_AGE ? run(o, HT_PROG_AGE, &args, sizeof(args), NULL) : 0;
 }
 
+/* Of what a policy is shown: the first len bytes of each entry, a multiple of 4. */
+static uint64_t checksum(const void *entry, size_t nr, size_t size, size_t len)
+{
+	uint64_t sum = nr;
+	uint32_t word;
+
+	for (; nr; nr--, entry = (const char *)entry + size)
+		for (size_t i = 0; i < len; i += sizeof(word)) {
+			memcpy(&word, (const char *)entry + i, sizeof(word));
+			sum = (sum ^ word) * 0x9e3779b97f4a7c15ULL;
+			sum ^= sum >> 29;
+		}
+	return sum;
+}
+
+/* A policy shares the memory it reads: one that writes there has to be told from one that works. */
 int ht_object_rank(struct ht_object *o, size_t nr)
 {
+	const size_t len = offsetof(struct ht_range, score);
 	struct ht_batch_args args = { .nr = nr };
+	uint64_t before = checksum(o->ranges, nr, sizeof(*o->ranges), len);
+	int err = nr ? run(o, HT_PROG_RANK, &args, sizeof(args), NULL) : 0;
 
-	return nr ? run(o, HT_PROG_RANK, &args, sizeof(args), NULL) : 0;
+	if (!err && checksum(o->ranges, nr, sizeof(*o->ranges), len) != before)
+		return -EBADMSG;
+	return err;
 }
 
 int ht_object_admit(struct ht_object *o, size_t nr)
 {
+	const size_t len = offsetof(struct ht_move, admitted);
 	struct ht_batch_args args = { .nr = nr };
+	uint64_t before;
+	int err;
 
-	return nr && o->info.ops & HT_OP_ADMIT ? run(o, HT_PROG_ADMIT, &args, sizeof(args), NULL)
-					       : 0;
+	if (!nr || !(o->info.ops & HT_OP_ADMIT))
+		return 0;
+	before = checksum(o->moves, nr, sizeof(*o->moves), len);
+	err = run(o, HT_PROG_ADMIT, &args, sizeof(args), NULL);
+	if (!err && checksum(o->moves, nr, sizeof(*o->moves), len) != before)
+		return -EBADMSG;
+	return err;
 }
 
 int ht_object_exit_policy(struct ht_object *o, const struct ht_exit *e)

@@ -67,6 +67,12 @@ struct ht_object_opts {
  * -EPROTO with a logged line that says what is wrong.
  */
 int ht_object_open(struct ht_object *o, const char *path);
+/* Its last step, for bytes that were checked and tried; o is zero but for the path. */
+struct ht_object_bytes {
+	const void *bytes;
+	size_t len;
+};
+int ht_object_open_bytes(struct ht_object *o, const struct ht_object_bytes *b);
 /* The same for the built-in policy. */
 int ht_object_open_builtin(struct ht_object *o);
 /* Loads; on a verifier's rejection the last lines of its log are logged (-EACCES, -EINVAL, ...). */

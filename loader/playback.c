@@ -112,7 +112,8 @@ size_t ht_playback_distinct(uint64_t *key, size_t nr)
 {
 	size_t i, n = 0;
 
-	qsort(key, nr, sizeof(*key), by_value);
+	if (nr)
+		qsort(key, nr, sizeof(*key), by_value);
 	for (i = 0; i < nr; i++)
 		if (!n || key[i] != key[n - 1])
 			key[n++] = key[i];

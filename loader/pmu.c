@@ -75,18 +75,21 @@ int ht_pmu_cap(const struct ht_pmu *pmu, const char *cap, uint64_t *val)
 /* One range of "config1:0-15,32" after the colon; moves *p behind it. */
 static int next_bits(const char **p, unsigned int *lo, unsigned int *hi)
 {
+	unsigned long first, last;
 	char *end;
 
 	if (!isdigit((unsigned char)**p))
 		return -EINVAL;
-	*lo = *hi = strtoul(*p, &end, 10);
+	first = last = strtoul(*p, &end, 10);
 	if (*end == '-') {
 		if (!isdigit((unsigned char)end[1]))
 			return -EINVAL;
-		*hi = strtoul(end + 1, &end, 10);
+		last = strtoul(end + 1, &end, 10);
 	}
-	if (*lo > *hi || *hi > 63)
+	if (first > last || last > 63)
 		return -EINVAL;
+	*lo = first;
+	*hi = last;
 	if (*end == ',' && end[1])
 		end++;
 	else if (*end)

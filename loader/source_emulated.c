@@ -147,7 +147,7 @@ static int ring_map(struct ring *r)
 		}
 	}
 	close(fd);
-	return err;
+	return err ?: r->base ? 0 : -ENODEV;
 }
 
 static int ring_open(struct ring *r, const struct ht_source_opts *opts, char *why, size_t size)

@@ -44,6 +44,7 @@ struct ht_spot {
 
 struct ht_space {
 	pid_t tgid;
+	uint32_t life;	      /* the caller's: differs between address spaces of the same tgid */
 	struct ht_spot *spot; /* sorted by va */
 	size_t nr, cap;
 	size_t cursor;			  /* where the refresh in turn goes on */
@@ -72,6 +73,11 @@ int ht_space_query(struct ht_space *s, struct ht_spot *spot, struct ht_placement
  */
 int ht_space_refresh(struct ht_space *s, struct ht_placement *pl, const struct ht_tiers *tiers,
 		     uint32_t epoch, size_t max);
+/* For the ledger: whose pages they are, after exec and when process numbers come back as well. */
+static inline uint32_t ht_space_id(const struct ht_space *s)
+{
+	return s->tgid + s->life * 2654435761U;
+}
 struct ht_spot *ht_space_find(struct ht_space *s, uint64_t va);
 /* Tier of page 0 .. 511 of a spot, HT_ABSENT if not resident. */
 static inline uint8_t ht_spot_tier(const struct ht_spot *sp, unsigned int page)

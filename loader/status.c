@@ -197,6 +197,7 @@ static struct target *all_targets(const struct ht_engine *e)
 		uint32_t k = e->ranges.info[i].space;
 
 		/* Ranges are the last epoch's, spaces may have gone since. */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): set above for each k */
 		if (k >= e->nr_space || t[k].space->tgid != (pid_t)r->tgid)
 			continue;
 		t[k].heat += r->heat;

@@ -31,6 +31,11 @@ static const char *open_problem(int err)
 	return strerror(-err);
 }
 
+static const char *ops_problem(int err)
+{
+	return err == -EBADMSG ? "it wrote over what it was shown" : strerror(-err);
+}
+
 static const char *knob_problem(int err)
 {
 	if (err == -ENOENT)
@@ -124,7 +129,7 @@ static int rank_some(struct ht_engine *e, struct ht_object *o, char *error, size
 		ns = ht_cpu_ns() - start;
 		if (err) {
 			snprintf(error, size, "policy '%s' cannot rank: %s", o->info.name,
-				 strerror(-err));
+				 ops_problem(err));
 			return err;
 		}
 		all = (double)ns * max / nr;
@@ -141,11 +146,11 @@ static int rank_some(struct ht_engine *e, struct ht_object *o, char *error, size
 /* The ops have to work on what there is now before they decide anything. */
 static int try_out(struct ht_engine *e, struct ht_object *o, char *error, size_t size)
 {
-	uint64_t *score = calloc(e->ranges.nr + 1, sizeof(*score));
-	size_t i;
+	const struct ht_ranges *rs = &e->ranges;
+	struct ht_range *range = calloc(rs->nr + 1, sizeof(*range));
 	int err;
 
-	if (!score) {
+	if (!range) {
 		snprintf(error, size, "out of memory");
 		return -ENOMEM;
 	}
@@ -153,13 +158,12 @@ static int try_out(struct ht_engine *e, struct ht_object *o, char *error, size_t
 	if (err)
 		snprintf(error, size, "policy '%s' declined to start: its init %s", o->info.name,
 			 err == -ECANCELED ? "returned non-zero" : strerror(-err));
-	/* The ranges are shared: put back what the other policy ranked. */
-	for (i = 0; i < e->ranges.nr; i++)
-		score[i] = e->ranges.range[i].score;
+	/* The ranges are shared: put back what the other policy ranked, and what there was to rank.
+	 */
+	memcpy(range, rs->range, rs->nr * sizeof(*range));
 	err = err ?: rank_some(e, o, error, size);
-	for (i = 0; i < e->ranges.nr; i++)
-		e->ranges.range[i].score = score[i];
-	free(score);
+	memcpy(rs->range, range, rs->nr * sizeof(*range));
+	free(range);
 	return err;
 }
 
@@ -337,7 +341,7 @@ void ht_swap_watch(struct ht_engine *e)
 		why.kind = HT_EXIT_ERROR;
 		why.code = e->ops_err;
 		snprintf(why.reason, sizeof(why.reason), "its ops failed: %s",
-			 strerror(-e->ops_err));
+			 ops_problem(e->ops_err));
 		e->ops_err = 0;
 		eject(e, &why);
 	} else if (e->hook.link > 0 &&

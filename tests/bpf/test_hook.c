@@ -7,6 +7,8 @@
 #include <bpf/btf.h>
 
 #include "policy_all.h"
+#include "heatmap.h"
+#include "knobs.h"
 #include "object.h"
 
 static struct policy_all_calls *calls;
@@ -258,6 +260,37 @@ static void test_abi(void **state)
 	assert_true(ht_object_open(&o, "build/tests/bpf/policy_abi.bpf.o") < 0);
 }
 
+/* A policy that writes over the facts is told from one that only decides. */
+static void test_lies(void **state)
+{
+	static const char *const knob[] = { "after=0", "moves_only=1" };
+	struct ht_object_opts opts = { .generation = 1 };
+	struct ht_init init = { .abi = HT_ABI_VERSION };
+	struct ht_object o;
+	int i, result;
+
+	(void)state;
+	ht_heatmap_size(&opts.size, 64 << 20);
+	for (i = 0; i < 2; i++) {
+		memset(&o, 0, sizeof(o));
+		assert_int_equal(ht_object_open(&o, "build/tests/bpf/bad_garbage.bpf.o"), 0);
+		assert_int_equal(ht_knobs_set(o.obj, knob[i]), 0);
+		assert_int_equal(ht_object_load(&o, &opts), 0);
+		assert_int_equal(ht_object_init_policy(&o, &init, &result), 0);
+		assert_int_equal(ht_object_rank(&o, 0), 0);
+		assert_int_equal(ht_object_rank(&o, 5), i ? 0 : -EBADMSG);
+		assert_int_equal(ht_object_admit(&o, 5), -EBADMSG);
+		ht_object_close(&o);
+	}
+	memset(&o, 0, sizeof(o));
+	assert_int_equal(ht_object_open(&o, "build/tests/bpf/bad_thrash.bpf.o"), 0);
+	assert_int_equal(ht_object_load(&o, &opts), 0);
+	assert_int_equal(ht_object_init_policy(&o, &init, &result), 0);
+	assert_int_equal(ht_object_rank(&o, 5), 0);
+	assert_int_equal(ht_object_admit(&o, 5), 0);
+	ht_object_close(&o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +302,7 @@ int main(void)
 		cmocka_unit_test_setup(test_tick_init_exit, fresh_all),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_abi),
+		cmocka_unit_test(test_lies),
 	};
 
 	return cmocka_run_group_tests(tests, setup, unload);

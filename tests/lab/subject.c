@@ -193,15 +193,28 @@ static void pin(struct region *r)
 	}
 }
 
+/* The place of one that was unmapped, or the next. */
+static struct region *free_place(struct subject *s)
+{
+	unsigned int i = 0;
+
+	while (i < s->nr && s->region[i].p)
+		i++;
+	if (i == MAX_REGIONS)
+		return NULL;
+	s->nr += i == s->nr;
+	memset(&s->region[i], 0, sizeof(s->region[i]));
+	return &s->region[i];
+}
+
 static void map_region(struct subject *s, const char *arg)
 {
-	struct region *r = &s->region[s->nr];
+	struct region *r = free_place(s);
 	char kind[16], cold[8] = "";
 	unsigned int mib, node;
 	int flags = MAP_PRIVATE | MAP_NORESERVE;
 
-	if (s->nr == MAX_REGIONS ||
-	    sscanf(arg, "%31[^=]=%15[^:]:%u:%u:%7s", r->name, kind, &mib, &node, cold) < 4) {
+	if (!r || sscanf(arg, "%31[^=]=%15[^:]:%u:%u:%7s", r->name, kind, &mib, &node, cold) < 4) {
 		fprintf(stderr, "subject: not a region: %s\n", arg);
 		exit(2);
 	}
@@ -229,7 +242,6 @@ static void map_region(struct subject *s, const char *arg)
 		share_with_child(s, r);
 	if (r->kind == PINNED)
 		pin(r);
-	s->nr++;
 }
 
 static struct region *find(struct subject *s, const char *name)

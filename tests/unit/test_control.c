@@ -506,10 +506,15 @@ static void test_no_leak(void **state)
 		one_of_each(i);
 	fds = count_fds();
 	rss = rss_pages();
+	assert_true(rss > 0);
 	for (int i = 0; i < 1000; i++)
 		one_of_each(i);
 	assert_int_equal(count_fds(), fds);
-	assert_in_range(rss_pages(), 0, rss + 16);
+	/* These keep freed memory for a while, and find leaks by themselves. */
+#ifndef __SANITIZE_ADDRESS__
+	if (!getenv("VALGRIND"))
+		assert_in_range(rss_pages(), 0, rss + 16);
+#endif
 }
 
 /* ---- the client's side ---- */

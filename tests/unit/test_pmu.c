@@ -134,6 +134,8 @@ static void test_hostile_descriptions(void **state)
 		":0-7",
 		"config:-1",
 		"config:0-99999999999999999999",
+		"config:4294967296",
+		"config:0-4294967297",
 	};
 	static const char *const terms[] = {
 		"",

@@ -273,8 +273,10 @@ static int make_space(struct replay *r)
 	struct ht_space *s = calloc(1, sizeof(*s));
 
 	e->space = calloc(1, sizeof(*e->space));
-	if (!s || !e->space)
+	if (!s || !e->space) {
+		free(s);
 		return -ENOMEM;
+	}
 	ht_space_init(s, TGID);
 	e->space[0] = s;
 	e->nr_space = 1;
