@@ -13,7 +13,10 @@ failed=0
 log_of() { echo "$BUILD/results/lab-bpf-$1.log"; }
 mkdir -p "$BUILD/results"
 
-files=(-f "$BUILD/tests/bpf/policy_all.bpf.o" -f "$BUILD/tests/bpf/policy_abi.bpf.o")
+files=()
+for o in policy_all policy_abi bad_garbage bad_thrash; do
+	files+=(-f "$BUILD/tests/bpf/$o.bpf.o")
+done
 for t in "${tests[@]}"; do
 	if [ ! -x "$BUILD/tests/bpf/$t" ]; then
 		echo "not ok - $BUILD/tests/bpf/$t is built (make test-programs)"
