@@ -4,6 +4,7 @@
 # The lab itself: what goes in comes out, and nothing that went wrong looks like success.
 #
 # shellcheck disable=SC2016 # what is in single quotes is for the guest's shell
+# Runs alone: it looks for what others leave in the folder of all guests.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
