@@ -35,9 +35,6 @@
 #define SHIFT_MIN_COUNT 3.0
 #define SHIFT_MIN_SAMPLES 256
 
-/* What move_pages(2) takes for 4 KiB on hardware. */
-#define EMULATED_PAGE_NS 1200.0
-
 /* How many epochs a placement is expected to last, for the payback of a move: 20 s. */
 #define HORIZON 40.0
 /*
@@ -45,11 +42,9 @@
  * not last. Then pages must be hotter by a growing margin than those they replace, and bursts count
  * less (see heatmap.h); both recover slowly.
  */
-#define WASTE_BOUND 0.04
-#define WASTE_KEEP 0.95 /* of the sums, from one epoch to the next */
-#define WASTE_PAGES 64	/* a few pages are no reason */
-#define MARGIN_MIN 1.3
-#define MARGIN_MAX 1.8
+#define WASTE_BOUND 0.03
+#define MARGIN_MIN 1.6
+#define MARGIN_MAX 2.5
 #define MARGIN_UP 1.2
 #define MARGIN_DOWN 0.99
 #define BURST_MIN (1.0 / 32)
@@ -296,12 +291,6 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 	p->budget_pages = budget(e);
 	p->accesses = e->sample_rate * (e->simulated ? e->sim_period : e->source->period);
 	p->page_ns = e->mover.page_ns;
-	/*
-	 * Two clocks: the emulator's accesses come at the latencies of real memory, its moves at
-	 * the speed of an emulated kernel, some fifty times a real one's.
-	 */
-	if (!e->simulated && e->source->ops->id == HT_SRC_EMULATED)
-		p->page_ns = fmin(p->page_ns, EMULATED_PAGE_NS);
 	p->horizon = HORIZON;
 	p->margin = e->margin;
 	p->skip_loss = !(e->policy->info.ops & HT_OP_ADMIT);
@@ -415,9 +404,9 @@ static double clamp(double v, double min, double max)
 
 static void learn_from_waste(struct ht_engine *e, uint64_t moved, uint64_t wasted)
 {
-	e->moved_of_late = e->moved_of_late * WASTE_KEEP + moved;
-	e->wasted_of_late = e->wasted_of_late * WASTE_KEEP + wasted;
-	if (wasted && e->wasted_of_late > e->moved_of_late * WASTE_BOUND + WASTE_PAGES) {
+	if (!moved)
+		return;
+	if (wasted > moved * WASTE_BOUND) {
 		e->margin = clamp(e->margin * MARGIN_UP, MARGIN_MIN, MARGIN_MAX);
 		e->heat.burst = clamp(e->heat.burst / 2, BURST_MIN, HT_BURST_MAX);
 	} else {

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ledger.h"
 #include "planner.h"
 
 int ht_plan_init(struct ht_plan *p, struct ht_move *move, size_t cap, size_t max_ranges)
@@ -44,7 +43,7 @@ struct ctx {
 	uint64_t room;			  /* pages free above the reserve */
 	uint64_t surplus;	/* pages that victims free beyond what they were taken for */
 	double surplus_density; /* at most, of these victims */
-	size_t last_victim;	/* item that the surplus came from */
+	size_t last_victim; /* item that the surplus came from */
 	uint64_t below;		/* free pages of the next tier */
 };
 
@@ -106,18 +105,6 @@ struct cursor {
 	unsigned int lo, hi; /* tiers of interest */
 };
 
-/*
- * A tile whose pages came to a tier a moment ago stays there, for as long as going back would make
- * the move a waste. The ledger of moves holds pages back as well, but when what was to make room
- * for them has gone already.
- */
-#define STAY_EPOCHS HT_LEDGER_WASTE
-
-static bool just_came(const struct ctx *c, const struct ht_spot *sp, unsigned int tier)
-{
-	return sp->moved && sp->moved_to == tier && c->par->epoch - sp->moved < STAY_EPOCHS;
-}
-
 static uint32_t pages_in(const struct ctx *c, const struct ht_range_info *info,
 			 const struct ht_spot *sp, unsigned int tier)
 {
@@ -128,7 +115,7 @@ static uint32_t pages_in(const struct ctx *c, const struct ht_range_info *info,
 	if (!sp->in_tier[tier] || sp->hold > c->par->epoch)
 		return 0;
 	if (info->levels == HT_ALL_LEVELS)
-		return just_came(c, sp, tier) ? 0 : sp->in_tier[tier];
+		return sp->in_tier[tier];
 	ht_ranges_pages(c->hm, sp, info->levels, mask);
 	for (i = 0; i < HT_TILE_PAGES / 64; i++) {
 		if (!sp->place) {
@@ -299,8 +286,8 @@ static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_
 }
 
 /*
- * The bounds of a whole range allow for its noise already; a stratum's density is a mean over pages
- * of which each may be either.
+ * The bounds of a whole range allow for its noise already; a stratum's density is a mean over pages of
+ * which each may be either.
  */
 #define RANGE_MARGIN_SHARE 0.5
 

@@ -31,15 +31,8 @@
 #define DISPERSED_MORE 8.0
 /* Pages of the next higher count at which Robbins' estimate and the linear one weigh the same. */
 #define ROBBINS_PAGES 32.0
-/* Where the rate says so many times more than the counts, these are young, not wrong. */
-#define FRESH 3.0
-/* Counts a page below which page detail is young. */
-#define YOUNG (1.0 / 32)
-/*
- * A mild skew does not show in repeats, and needs some samples a page to show at all. A run whose
- * tiles have so many samples each is worth the look.
- */
-#define DENSE 8
+/* A tile needs this many counts before its detail may be called uniform. */
+#define UNIFORM_MIN 128
 
 int ht_ranges_init(struct ht_ranges *rs, struct ht_range *range, size_t cap)
 {
@@ -59,7 +52,6 @@ void ht_ranges_free(struct ht_ranges *rs)
 {
 	free(rs->info);
 	free(rs->prev);
-	ht_outlook_free(&rs->outlook);
 	memset(rs, 0, sizeof(*rs));
 }
 
@@ -75,9 +67,9 @@ struct run {
 	uint64_t counts; /* sum of the page counts, where there is page detail */
 	uint64_t pages;	 /* resident pages, at least one a spot so that densities stay finite */
 	uint64_t repeats, expected8; /* samples that hit a cell again; 1/8 of a uniform spread's */
-	/* Of plain tiles, in this window: all samples, those that hit a cell again, and how many of
-	 * a uniform spread would. */
-	double win_samples, win_repeats, win_expected;
+	/* Of plain tiles, in this window: samples that hit a cell again, and of a uniform spread.
+	 */
+	double win_repeats, win_expected;
 	uint32_t sampled; /* spots that own a tile */
 	uint32_t moved;	  /* latest epoch of a move */
 };
@@ -128,7 +120,6 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 		r->counts += sum_counts(hm, sp->tile);
 	r->writes += l->writes;
 	if (r->kind == KIND_PLAIN) {
-		r->win_samples += l->win_n;
 		r->win_repeats += l->win_r;
 		r->win_expected += uniform_repeats(l->win_n);
 	}
@@ -148,18 +139,11 @@ static bool belongs(const struct run *r, const struct ht_heatmap *hm, const stru
 		return false;
 	if (sp->va != last->va + HT_TILE_SIZE || kind_of(hm, sp) != r->kind)
 		return false;
+	/* Page counts end at 15: a tile is not set apart by one page that is much hotter. */
 	if (r->kind == KIND_DETAIL) {
-		double counts = r->counts, more = sum_counts(hm, sp->tile);
-
+		h = r->counts;
+		g = sum_counts(hm, sp->tile);
 		z *= sqrt(rs->dispersion);
-		/*
-		 * Page counts end at 15: a tile is not set apart by one page that is much hotter.
-		 * But detail that is young has not counted yet.
-		 */
-		if (counts + more >= (n + m) * YOUNG) {
-			h = counts;
-			g = more;
-		}
 	}
 	if (h + g <= 0)
 		return true;
@@ -240,12 +224,6 @@ static bool is_dispersed(const struct run *r)
 
 	return r->recent >= r->sampled && more > DISPERSED_MORE && more > r->win_expected &&
 	       more > DISPERSED_Z * sqrt(r->win_expected);
-}
-
-static bool is_dense(const struct run *r)
-{
-	return r->sampled && r->recent >= r->sampled && !is_stream(r) &&
-	       r->win_samples >= (double)r->sampled * DENSE;
 }
 
 static void give_details(const struct run *r, struct ht_heatmap *hm)
@@ -394,13 +372,37 @@ static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoc
 	return 0;
 }
 
+/* Makes est[] rise with the count, by pooling neighbours that do not (weights n[]). */
+static void pool_violators(double *est, const uint32_t *n)
+{
+	double sum[LEVELS], weight[LEVELS];
+	unsigned int len[LEVELS], top = 0, c, i, at = 0;
+
+	for (c = 0; c < LEVELS; c++) {
+		sum[top] = est[c] * n[c];
+		weight[top] = n[c];
+		len[top++] = 1;
+		while (top > 1 &&
+		       sum[top - 2] * weight[top - 1] >= sum[top - 1] * weight[top - 2]) {
+			sum[top - 2] += sum[top - 1];
+			weight[top - 2] += weight[top - 1];
+			len[top - 2] += len[top - 1];
+			top--;
+		}
+	}
+	for (i = 0; i < top; i++)
+		for (c = 0; c < len[i]; c++)
+			est[at++] = weight[i] > 0 ? sum[i] / weight[i] : 0;
+}
+
 /*
  * Expected rate of a page counted c times, in counts. Robbins' estimate wants many pages: the
  * linear one takes its place in proportion to how few there are.
  */
 static void estimate_rates(const struct histogram *h, double signal, double *est)
 {
-	double m = (double)h->sum / h->pages, linear, robbins, trust, n[LEVELS];
+	double m = (double)h->sum / h->pages, linear, robbins, trust;
+	uint32_t n[LEVELS];
 	unsigned int c;
 
 	for (c = 0; c < LEVELS; c++)
@@ -416,15 +418,14 @@ static void estimate_rates(const struct histogram *h, double signal, double *est
 		trust = n[c + 1] / (n[c + 1] + ROBBINS_PAGES);
 		est[c] = trust * robbins + (1 - trust) * linear;
 	}
-	ht_pool_violators(est, n, LEVELS);
+	pool_violators(est, n);
 }
 
 /*
  * Turns estimated counts into heat per page, est[] in place. A count is worth the same everywhere,
  * so that a page's heat does not depend on its neighbours'. Where the run's rate says less, it has
- * cooled since the pages were counted: all shrink. Where it says a little more, the counters that
- * ended at 15 stood for more; where it says much more, it is hot since its pages are counted, or
- * counted only since.
+ * cooled since the pages were counted: all shrink. Where it says more, the counters that ended at
+ * 15 stood for more.
  */
 static void scale_rates(const struct ht_ranges *rs, const struct run *r, const struct histogram *h,
 			double *est)
@@ -438,8 +439,7 @@ static void scale_rates(const struct ht_ranges *rs, const struct run *r, const s
 	if (sum <= 0)
 		return;
 	scale = r->heat / sum;
-	if (rs->heat_per_count > 0 && rs->heat_per_count < scale &&
-	    rs->heat_per_count * FRESH > scale)
+	if (rs->heat_per_count > 0 && rs->heat_per_count < scale)
 		scale = rs->heat_per_count;
 	for (c = 0; c < LEVELS; c++)
 		est[c] *= scale;
@@ -494,7 +494,7 @@ static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *h
 		return emit_strata(rs, r, epoch, &h, signal);
 	/* All pages alike, or all gone cold: one range says as much, and the blocks serve others.
 	 */
-	if (!h.sum && r->heat < 1)
+	if (h.sum >= (uint64_t)UNIFORM_MIN * r->nr || (!h.sum && r->heat < 1))
 		drop_details(r, hm);
 	return emit_whole(rs, r, epoch);
 }
@@ -526,7 +526,7 @@ static int emit(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint
 		return 0;
 	if (r->kind == KIND_DETAIL && !rs->coarse && !rs->fixed)
 		return emit_detail(rs, r, hm, epoch);
-	if (r->kind == KIND_PLAIN && (is_dispersed(r) || is_dense(r)))
+	if (r->kind == KIND_PLAIN && is_dispersed(r))
 		give_details(r, hm);
 	err = emit_whole(rs, r, epoch);
 	if (!err && r->kind == KIND_THP && !rs->coarse)
@@ -628,26 +628,11 @@ static int build_coarse(struct ht_ranges *rs, struct ht_space *const *space, siz
 	return err;
 }
 
-/* Heat is what to expect, not what was. */
-static int look_ahead(struct ht_ranges *rs, struct ht_space *const *space, size_t nr_spaces,
-		      const struct ht_heatmap *hm)
-{
-	int err = ht_outlook_learn(&rs->outlook, hm);
-	size_t i, k;
-
-	for (i = 0; i < nr_spaces && !err; i++)
-		for (k = 0; k < space[i]->nr; k++)
-			space[i]->spot[k].heat = ht_outlook(&rs->outlook, space[i]->spot[k].heat);
-	return err;
-}
-
 int ht_ranges_build(struct ht_ranges *rs, struct ht_space *const *space, size_t nr_spaces,
 		    struct ht_heatmap *hm, uint32_t epoch)
 {
-	int err = rs->fixed ? 0 : look_ahead(rs, space, nr_spaces, hm);
+	int err;
 
-	if (err)
-		return err;
 	rs->dispersion = DISPERSED_MIN;
 	if (rs->count_squares > rs->counts * DISPERSED_MIN)
 		rs->dispersion = (double)rs->count_squares / rs->counts;

@@ -455,35 +455,6 @@ static void test_hold(void **state)
 	finish(f);
 }
 
-/* What came to its tier a moment ago is neither promoted nor a victim, until it has been there. */
-static void test_just_came_stays(void **state)
-{
-	struct fix *f = start(1);
-
-	add(f, 50, 1, 0);
-	add(f, 50, 20, 1);
-	f->par.epoch = 200;
-	for (size_t i = 0; i < 100; i += 2) {
-		f->s[0].spot[i].moved = 190;
-		f->s[0].spot[i].moved_to = i < 50 ? 0 : 1;
-	}
-	make(f);
-	assert_int_equal(f->plan.promote, 25 * T);
-	for (size_t i = 0; i < f->plan.nr; i++)
-		assert_int_equal(f->plan.item[i].spot % 2, 1);
-	/* Its last move the other way is no obstacle. */
-	for (size_t i = 0; i < 100; i += 2)
-		f->s[0].spot[i].moved_to ^= 1;
-	make(f);
-	assert_int_equal(f->plan.promote, 50 * T);
-	for (size_t i = 0; i < 100; i += 2)
-		f->s[0].spot[i].moved_to ^= 1;
-	f->par.epoch = 210;
-	make(f);
-	assert_int_equal(f->plan.promote, 50 * T);
-	finish(f);
-}
-
 /* ---- when not to move ---- */
 
 static void test_equal_scores_stay(void **state)
@@ -846,7 +817,6 @@ int main(void)
 		cmocka_unit_test(test_slow_tier_full),
 		cmocka_unit_test(test_plan_table_full),
 		cmocka_unit_test(test_hold),
-		cmocka_unit_test(test_just_came_stays),
 		cmocka_unit_test(test_equal_scores_stay),
 		cmocka_unit_test(test_uniform_stays),
 		cmocka_unit_test(test_skip_loss),
