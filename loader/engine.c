@@ -68,14 +68,20 @@ static uint64_t tracked_bytes(const struct ht_engine *e)
 	return sum;
 }
 
-/* Batched samples come through it, no others: elsewhere it would be verified in vain, or refused. */
+/* Batched samples come through it, no others: elsewhere it would be verified in vain, or refused.
+ */
 static const char *fentry_target(const struct ht_engine *e, enum ht_source_id source)
 {
 	const struct ht_source_opts *o = &e->cfg->source_opts;
-	bool wanted = o->drain == HT_DRAIN_LARGE ||
-		      (o->drain == HT_DRAIN_AUTO && source == HT_SRC_PEBS);
+	bool wanted =
+		o->drain == HT_DRAIN_LARGE || (o->drain == HT_DRAIN_AUTO && source == HT_SRC_PEBS);
 
 	return wanted && !o->per_task ? ht_source_fentry_target(source) : NULL;
+}
+
+static int set_knobs(struct ht_engine *e)
+{
+	return ht_knobs_set_all(e->policy->obj, e->cfg->set, e->cfg->nr_set, NULL);
 }
 
 static int load_policy(struct ht_engine *e, enum ht_source_id source)
@@ -86,7 +92,6 @@ static int load_policy(struct ht_engine *e, enum ht_source_id source)
 		.record = e->cfg->record && source != HT_SRC_EMULATED,
 		.generation = 1,
 	};
-	size_t i;
 	int err;
 
 	ht_heatmap_size(&opts.size, tracked_bytes(e));
@@ -98,8 +103,7 @@ static int load_policy(struct ht_engine *e, enum ht_source_id source)
 		opts.fentry_target = NULL;
 		ht_object_close(e->policy);
 		err = ht_object_open(e->policy, e->cfg->policy);
-		for (i = 0; i < e->cfg->nr_set && !err; i++)
-			err = ht_knobs_set(e->policy->obj, e->cfg->set[i]);
+		err = err ?: set_knobs(e);
 		err = err ?: ht_object_load(e->policy, &opts);
 	}
 	if (err)
@@ -240,7 +244,6 @@ static int start(struct ht_engine *e)
 {
 	char why[1024] = "";
 	int source, err;
-	size_t i;
 
 	err = find_tiers(e);
 	if (err)
@@ -250,9 +253,8 @@ static int start(struct ht_engine *e)
 		return HT_RC_ERROR;
 	if (ht_object_open(e->policy, e->cfg->policy))
 		return HT_RC_POLICY;
-	for (i = 0; i < e->cfg->nr_set; i++)
-		if (ht_knobs_set(e->policy->obj, e->cfg->set[i]))
-			return HT_RC_USAGE;
+	if (set_knobs(e))
+		return HT_RC_USAGE;
 	err = open_journal(e);
 	if (err)
 		return err;

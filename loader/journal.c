@@ -15,6 +15,7 @@
 
 #include "journal.h"
 #include "log.h"
+#include "replace.h"
 #include "sysfs.h"
 
 #define JOURNAL_DIR "/run/hypertier"
@@ -166,18 +167,11 @@ static char *steps_text(const struct ht_journal *j, size_t first, bool header, s
 
 static int write_synced(int fd, const char *buf, size_t len)
 {
-	ssize_t n;
+	int err = ht_write_all(fd, buf, len);
 
-	while (len) {
-		n = write(fd, buf, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		buf += n;
-		len -= n;
-	}
-	return fsync(fd) ? -errno : 0;
+	if (!err && fsync(fd))
+		err = -errno;
+	return err;
 }
 
 /* Replaces the file by the steps recorded now; by rename, so that it is whole at any time. */

@@ -185,6 +185,19 @@ int ht_knobs_set(struct bpf_object *obj, const char *assignment)
 	return err;
 }
 
+int ht_knobs_set_all(struct bpf_object *obj, char *const *assignment, size_t nr, size_t *which)
+{
+	int err = 0;
+	size_t i;
+
+	for (i = 0; i < nr && !err; i++) {
+		err = ht_knobs_set(obj, assignment[i]);
+		if (err && which)
+			*which = i;
+	}
+	return err;
+}
+
 int ht_knobs_print(FILE *f, struct bpf_object *obj)
 {
 	const struct ht_knob *k;

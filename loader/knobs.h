@@ -23,6 +23,8 @@ int ht_knobs_list(struct bpf_object *obj, const struct ht_knob **knobs, size_t *
  * assignment or no number, -EBUSY: already loaded. Each with a logged line.
  */
 int ht_knobs_set(struct bpf_object *obj, const char *assignment);
+/* Sets them in turn, up to the first that fails, whose index goes to *which unless that is NULL. */
+int ht_knobs_set_all(struct bpf_object *obj, char *const *assignment, size_t nr, size_t *which);
 /* A line for each knob: name, value, range, meaning. Nothing printed if the section is not sound.
  */
 int ht_knobs_print(FILE *f, struct bpf_object *obj);

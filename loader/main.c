@@ -38,16 +38,13 @@ static int print_knobs(const struct ht_object *o, bool json)
 static int help_policy(const struct ht_config *cfg)
 {
 	struct ht_object o;
-	int err = 0;
-	size_t i;
+	int err;
 
 	ht_bpflog_start();
 	if (ht_object_open(&o, cfg->policy))
 		return HT_RC_POLICY;
-	for (i = 0; i < cfg->nr_set && !err; i++)
-		err = ht_knobs_set(o.obj, cfg->set[i]);
-	if (!err)
-		err = print_knobs(&o, cfg->json);
+	err = ht_knobs_set_all(o.obj, cfg->set, cfg->nr_set, NULL);
+	err = err ?: print_knobs(&o, cfg->json);
 	ht_object_close(&o);
 	return err < 0 ? HT_RC_POLICY : HT_RC_OK;
 }

@@ -170,10 +170,12 @@ static bool survives_open(const struct ht_object_bytes *b, const char *path)
 	if (pid <= 0 || !WIFSIGNALED(status))
 		return true;
 	if (WTERMSIG(status) == SIGALRM)
-		pr_err("%s: not a BPF object that libbpf can read: it is damaged (not read after %d s)",
+		pr_err("%s: not a BPF object that libbpf can read: it is damaged (not read after "
+		       "%d s)",
 		       path, OPEN_SECONDS);
 	else
-		pr_err("%s: not a BPF object that libbpf can read: it is damaged (libbpf died of %s)",
+		pr_err("%s: not a BPF object that libbpf can read: it is damaged (libbpf died of "
+		       "%s)",
 		       path, strsignal(WTERMSIG(status)));
 	return false;
 }
@@ -473,8 +475,10 @@ int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts)
 	ht_bpflog_clear();
 	err = bpf_object__load(o->obj);
 	if (err == -ENOMEM && !opts->heat_of) {
-		pr_err("not enough kernel memory for %.1f MiB of heat map: start earlier, or with a "
-		       "smaller --heat-memory (kernel memory does not come from movable-only nodes, "
+		pr_err("not enough kernel memory for %.1f MiB of heat map: start earlier, or with "
+		       "a "
+		       "smaller --heat-memory (kernel memory does not come from movable-only "
+		       "nodes, "
 		       "so a full fast tier may be the cause)",
 		       opts->size.bytes / 1048576.0);
 		return err;
@@ -606,33 +610,38 @@ static uint64_t checksum(const void *entry, size_t nr, size_t size, size_t len)
 	return sum;
 }
 
-/* A policy shares the memory it reads: one that writes there has to be told from one that works. */
-int ht_object_rank(struct ht_object *o, size_t nr)
+/*
+ * Runs one of the ops over the first nr entries. A policy shares the memory it reads: one that
+ * writes there has to be told from one that works. len: of what it is shown of an entry.
+ */
+static int run_over(struct ht_object *o, enum ht_prog prog, const void *entry, size_t nr,
+		    size_t size, size_t len)
 {
-	const size_t len = offsetof(struct ht_range, score);
-	struct ht_batch_args args = { .nr = nr };
-	uint64_t before = checksum(o->ranges, nr, sizeof(*o->ranges), len);
-	int err = nr ? run(o, HT_PROG_RANK, &args, sizeof(args), NULL) : 0;
-
-	if (!err && checksum(o->ranges, nr, sizeof(*o->ranges), len) != before)
-		return -EBADMSG;
-	return err;
-}
-
-int ht_object_admit(struct ht_object *o, size_t nr)
-{
-	const size_t len = offsetof(struct ht_move, admitted);
 	struct ht_batch_args args = { .nr = nr };
 	uint64_t before;
 	int err;
 
-	if (!nr || !(o->info.ops & HT_OP_ADMIT))
+	if (!nr)
 		return 0;
-	before = checksum(o->moves, nr, sizeof(*o->moves), len);
-	err = run(o, HT_PROG_ADMIT, &args, sizeof(args), NULL);
-	if (!err && checksum(o->moves, nr, sizeof(*o->moves), len) != before)
+	before = checksum(entry, nr, size, len);
+	err = run(o, prog, &args, sizeof(args), NULL);
+	if (!err && checksum(entry, nr, size, len) != before)
 		return -EBADMSG;
 	return err;
+}
+
+int ht_object_rank(struct ht_object *o, size_t nr)
+{
+	return run_over(o, HT_PROG_RANK, o->ranges, nr, sizeof(*o->ranges),
+			offsetof(struct ht_range, score));
+}
+
+int ht_object_admit(struct ht_object *o, size_t nr)
+{
+	if (!(o->info.ops & HT_OP_ADMIT))
+		return 0;
+	return run_over(o, HT_PROG_ADMIT, o->moves, nr, sizeof(*o->moves),
+			offsetof(struct ht_move, admitted));
 }
 
 int ht_object_exit_policy(struct ht_object *o, const struct ht_exit *e)

@@ -9,7 +9,7 @@
 
 #include "replace.h"
 
-static int write_all(int fd, const char *s, size_t len)
+int ht_write_all(int fd, const char *s, size_t len)
 {
 	while (len) {
 		ssize_t n = write(fd, s, len);
@@ -41,7 +41,7 @@ static int sync_dir(const char *path)
 
 static int fill(int fd, const char *text, size_t len, mode_t mode, bool sync)
 {
-	int err = fchmod(fd, mode) ? -errno : write_all(fd, text, len);
+	int err = fchmod(fd, mode) ? -errno : ht_write_all(fd, text, len);
 
 	if (!err && sync && fsync(fd))
 		err = -errno;

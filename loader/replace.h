@@ -13,5 +13,7 @@
  * sync: it is on disk when this returns. 0 or a negative errno; the old file stays then.
  */
 int ht_replace_file(const char *path, const char *text, size_t len, mode_t mode, bool sync);
+/* All of it, whatever interrupts. 0 or a negative errno; a part may have been written then. */
+int ht_write_all(int fd, const char *s, size_t len);
 
 #endif

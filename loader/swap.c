@@ -47,18 +47,13 @@ static const char *knob_problem(int err)
 
 static int set_knobs(struct ht_object *o, char *const *sets, size_t nr, char *error, size_t size)
 {
-	size_t i;
-	int err;
+	size_t which = 0;
+	int err = ht_knobs_set_all(o->obj, sets, nr, &which);
 
-	for (i = 0; i < nr; i++) {
-		err = ht_knobs_set(o->obj, sets[i]);
-		if (!err)
-			continue;
-		snprintf(error, size, "--set %s: %s (knobs of policy '%s': --help-policy)", sets[i],
-			 knob_problem(err), o->info.name);
-		return err;
-	}
-	return 0;
+	if (err)
+		snprintf(error, size, "--set %s: %s (knobs of policy '%s': --help-policy)",
+			 sets[which], knob_problem(err), o->info.name);
+	return err;
 }
 
 static int check_ban(const struct ht_engine *e, const char *name, char *error, size_t size)

@@ -7,6 +7,14 @@
 
 #include "units.h"
 
+/* What follows the number goes to *end. */
+static int parse_number(const char *s, double *v, char **end)
+{
+	errno = 0;
+	*v = strtod(s, end);
+	return *end == s || errno || !isfinite(*v) || *v < 0 ? -EINVAL : 0;
+}
+
 int ht_parse_size(const char *s, uint64_t unit, uint64_t *bytes)
 {
 	static const char suffix[] = "KMGT";
@@ -14,9 +22,7 @@ int ht_parse_size(const char *s, uint64_t unit, uint64_t *bytes)
 	char *end;
 	double v;
 
-	errno = 0;
-	v = strtod(s, &end);
-	if (end == s || errno || !isfinite(v) || v < 0)
+	if (parse_number(s, &v, &end))
 		return -EINVAL;
 	if (*end) {
 		p = strchr(suffix, toupper((unsigned char)*end));
@@ -38,9 +44,7 @@ int ht_parse_ms(const char *s, unsigned int *ms)
 	char *end;
 	double v;
 
-	errno = 0;
-	v = strtod(s, &end);
-	if (end == s || errno || !isfinite(v) || v < 0)
+	if (parse_number(s, &v, &end))
 		return -EINVAL;
 	if (!strcmp(end, "s"))
 		v *= 1000;

@@ -14,15 +14,13 @@ static int check_policy(const struct ht_config *c)
 	char *path = ht_policy_find(c->policy);
 	int rc = HT_RC_OK;
 	struct ht_object o = {};
-	size_t i;
 
 	ht_bpflog_start();
 	/* Not found, it is tried as it stands: the message is the same as when it runs. */
 	if (ht_object_open(&o, path ?: c->policy))
 		rc = HT_RC_POLICY;
-	for (i = 0; i < c->nr_set && !rc; i++)
-		if (ht_knobs_set(o.obj, c->set[i]))
-			rc = HT_RC_USAGE;
+	else if (ht_knobs_set_all(o.obj, c->set, c->nr_set, NULL))
+		rc = HT_RC_USAGE;
 	ht_object_close(&o);
 	free(path);
 	return rc;

@@ -66,12 +66,12 @@ static __u64 modelled(const struct ht_tick *t, __u64 heat, __u32 tier)
 static void latency_tick(const struct ht_tick *t)
 {
 	__u64 fast_heat = t->fast_heat < t->total_heat ? t->fast_heat : t->total_heat;
-	struct ht_served new = ht_served_take();
+	struct ht_served taken = ht_served_take();
 	__u64 now[HT_TIERS];
 
-	if (new.nr[HT_FAST] >= LEAST_SAMPLES &&new.nr[HT_SLOW] >= LEAST_SAMPLES) {
-		now[HT_FAST] = new.cycles[HT_FAST] / new.nr[HT_FAST];
-		now[HT_SLOW] = new.cycles[HT_SLOW] / new.nr[HT_SLOW];
+	if (taken.nr[HT_FAST] >= LEAST_SAMPLES && taken.nr[HT_SLOW] >= LEAST_SAMPLES) {
+		now[HT_FAST] = taken.cycles[HT_FAST] / taken.nr[HT_FAST];
+		now[HT_SLOW] = taken.cycles[HT_SLOW] / taken.nr[HT_SLOW];
 	} else {
 		now[HT_FAST] = modelled(t, fast_heat, HT_FAST);
 		now[HT_SLOW] = modelled(t, t->total_heat - fast_heat, HT_SLOW);

@@ -21,6 +21,7 @@
 #include <hypertier/report.h>
 
 #include "log.h"
+#include "sysfs.h"
 
 #define FUZZ_UNUSED __attribute__((unused))
 
@@ -169,6 +170,45 @@ FUZZ_UNUSED static char *fuzz_text(struct fuzz_input piece)
 		memcpy(s, piece.data, piece.size);
 	s[piece.size] = '\0';
 	return s;
+}
+
+/* ---- what is below /sys and /proc: texts, in the order in which the input has them ---- */
+
+#define FUZZ_FILES 16
+
+struct fuzz_tree {
+	const char *const *file; /* "sys/..." or "proc/..." */
+	size_t nr;
+	int fd[FUZZ_FILES];
+	char sys[96], proc[96];
+	struct ht_roots roots;
+};
+
+#define FUZZ_TREE(files)                                                                           \
+	{                                                                                          \
+		.file = (files), .nr = sizeof(files) / sizeof(*(files))                            \
+	}
+
+/* Fills the files with pieces of the input that bytes of 0xff separate; true the first time. */
+FUZZ_UNUSED static bool fuzz_tree_put(struct fuzz_tree *t, struct fuzz_input *in)
+{
+	bool first = !t->roots.sys;
+	size_t i;
+
+	FUZZ_ASSERT(t->nr <= FUZZ_FILES);
+	for (i = 0; first && i < t->nr; i++)
+		t->fd[i] = fuzz_file(t->file[i]);
+	if (first) {
+		snprintf(t->sys, sizeof(t->sys), "%s/sys", fuzz_dir);
+		snprintf(t->proc, sizeof(t->proc), "%s/proc", fuzz_dir);
+		t->roots = (struct ht_roots){ .sys = t->sys, .proc = t->proc };
+	}
+	for (i = 0; i < t->nr; i++) {
+		struct fuzz_input piece = fuzz_cut(in, 0xff);
+
+		fuzz_put(t->fd[i], piece.data, piece.size);
+	}
+	return first;
 }
 
 #endif

@@ -14,47 +14,28 @@ static const char *const files[] = {
 	PMU "format/event", PMU "format/umask", PMU "format/ldlat",	PMU "format/edge",
 	"proc/cpuinfo",
 };
-#define NR (sizeof(files) / sizeof(*files))
 
-static char sys_root[96], proc_root[96];
-static const struct ht_roots roots = { .sys = sys_root, .proc = proc_root };
-
-static void make_files(int *fd)
-{
-	size_t i;
-
-	for (i = 0; i < NR; i++)
-		fd[i] = fuzz_file(files[i]);
-	snprintf(sys_root, sizeof(sys_root), "%s/sys", fuzz_dir);
-	snprintf(proc_root, sizeof(proc_root), "%s/proc", fuzz_dir);
-}
+static struct fuzz_tree tree = FUZZ_TREE(files);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_input in = { data, size }, piece;
+	struct fuzz_input in = { data, size };
 	struct ht_pmu_config cfg = { { 0 } };
-	static int fd[NR] = { -1 };
 	struct ht_cpu_info cpu;
 	struct ht_pmu pmu;
 	uint64_t val;
 	char *text;
-	size_t i;
 
-	if (fd[0] < 0)
-		make_files(fd);
-	for (i = 0; i < NR; i++) {
-		piece = fuzz_cut(&in, 0xff);
-		fuzz_put(fd[i], piece.data, piece.size);
-	}
+	fuzz_tree_put(&tree, &in);
 	text = fuzz_text(in);
-	if (!ht_pmu_open(&pmu, &roots, "cpu")) {
+	if (!ht_pmu_open(&pmu, &tree.roots, "cpu")) {
 		ht_pmu_cap(&pmu, "max_precise", &val);
 		ht_pmu_event(&pmu, &cfg, "mem-loads");
 		ht_pmu_set(&pmu, &cfg, "ldlat", 30);
 		ht_pmu_parse(&pmu, &cfg, text);
 	}
-	ht_pmu_open(&pmu, &roots, text);
-	ht_cpu_info_read(&cpu, &roots);
+	ht_pmu_open(&pmu, &tree.roots, text);
+	ht_cpu_info_read(&cpu, &tree.roots);
 	FUZZ_ASSERT(strnlen(cpu.vendor, sizeof(cpu.vendor)) < sizeof(cpu.vendor));
 	free(text);
 	return 0;

@@ -28,21 +28,8 @@ static const char *const files[] = {
 	EVENT "id",
 	EVENT "format",
 };
-#define NR (sizeof(files) / sizeof(*files))
 
-static char sys_root[96], proc_root[96];
-static const struct ht_roots roots = { .sys = sys_root, .proc = proc_root };
-
-static void make_files(int *fd)
-{
-	size_t i;
-
-	for (i = 0; i < NR; i++)
-		fd[i] = fuzz_file(files[i]);
-	close(fuzz_file("proc/sys/kernel/numa_balancing_promote_rate_limit_MBps"));
-	snprintf(sys_root, sizeof(sys_root), "%s/sys", fuzz_dir);
-	snprintf(proc_root, sizeof(proc_root), "%s/proc", fuzz_dir);
-}
+static struct fuzz_tree tree = FUZZ_TREE(files);
 
 static void seen(void *arg, const struct ht_proc *p)
 {
@@ -56,7 +43,7 @@ static void processes(void)
 	struct ht_selection sel = { .comm = comm, .nr_comm = 1 };
 	struct ht_targets t;
 
-	if (ht_targets_init(&t, &sel, &roots))
+	if (ht_targets_init(&t, &sel, &tree.roots))
 		abort();
 	t.cgroup = cgroup;
 	t.nr_cgroup = 1;
@@ -71,26 +58,20 @@ static void processes(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char name[] = "exceptions/page_fault_user";
-	struct ht_source_opts opts = { .roots = &roots };
-	struct fuzz_input in = { data, size }, piece;
+	struct ht_source_opts opts = { .roots = &tree.roots };
+	struct fuzz_input in = { data, size };
 	unsigned int offset, length;
-	static int fd[NR] = { -1 };
 	struct ht_prereq p;
 	char why[256];
 	uint64_t id;
-	size_t i;
 
-	if (fd[0] < 0)
-		make_files(fd);
-	for (i = 0; i < NR; i++) {
-		piece = fuzz_cut(&in, 0xff);
-		fuzz_put(fd[i], piece.data, piece.size);
-	}
+	if (fuzz_tree_put(&tree, &in))
+		close(fuzz_file("proc/sys/kernel/numa_balancing_promote_rate_limit_MBps"));
 	processes();
-	ht_prereq_check(&p, &roots);
+	ht_prereq_check(&p, &tree.roots);
 	ht_prereq_report(&p);
-	ht_tracepoint_id(&roots, name, &id);
-	if (!ht_tracepoint_field(&roots, name, "address", &offset, &length))
+	ht_tracepoint_id(&tree.roots, name, &id);
+	if (!ht_tracepoint_field(&tree.roots, name, "address", &offset, &length))
 		FUZZ_ASSERT(offset < 4096 && length && length <= 8);
 	ht_source_damon.usable(&opts, why, sizeof(why));
 	ht_source_hint.usable(&opts, why, sizeof(why));

@@ -27,10 +27,8 @@ static const char *const files[] = {
 	"proc/zoneinfo",
 	"sys/devices/system/memory/block_size_bytes",
 };
-#define NR (sizeof(files) / sizeof(*files))
 
-static char sys_root[96], proc_root[96];
-static const struct ht_roots roots = { .sys = sys_root, .proc = proc_root };
+static struct fuzz_tree tree = FUZZ_TREE(files);
 
 static void check(const struct ht_tiers *t)
 {
@@ -51,11 +49,11 @@ static void use(const struct ht_tiers *t)
 
 	check(t);
 	for (i = 0; i < t->nr_tiers; i++) {
-		ht_tiers_mem(t, &roots, i, &mem);
-		ht_tiers_pick_node(t, &roots, i);
+		ht_tiers_mem(t, &tree.roots, i, &mem);
+		ht_tiers_pick_node(t, &tree.roots, i);
 	}
 	memset(&f, 0, sizeof(f));
-	if (!ht_frames_load(&f, &roots, t))
+	if (!ht_frames_load(&f, &tree.roots, t))
 		for (i = 0; i < 64; i++)
 			ht_frames_node(&f, i * 8191ULL);
 	ht_frames_free(&f);
@@ -63,34 +61,24 @@ static void use(const struct ht_tiers *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_input in = { data, size }, piece;
-	static int fd[NR] = { -1 };
+	struct fuzz_input in = { data, size };
 	static struct ht_tiers t;
 	char *lists;
-	size_t i;
 
-	for (i = 0; fd[0] < 0 || (i && i < NR); i++)
-		fd[i] = fuzz_file(files[i]);
-	if (!*sys_root) {
-		snprintf(sys_root, sizeof(sys_root), "%s/sys", fuzz_dir);
-		snprintf(proc_root, sizeof(proc_root), "%s/proc", fuzz_dir);
+	if (fuzz_tree_put(&tree, &in)) {
 		close(fuzz_file(NODE "node0/memory0"));
 		close(fuzz_file(NODE "node0/memory1"));
 		close(fuzz_file(NODE "node1/memory1"));
 	}
-	for (i = 0; i < NR; i++) {
-		piece = fuzz_cut(&in, 0xff);
-		fuzz_put(fd[i], piece.data, piece.size);
-	}
-	if (!ht_tiers_discover(&t, &roots, NULL, NULL))
+	if (!ht_tiers_discover(&t, &tree.roots, NULL, NULL))
 		use(&t);
 	/* What is left is --fast and --slow. */
 	if (!in.size)
 		return 0;
 	lists = fuzz_text(fuzz_cut(&in, 0xff));
-	if (!ht_tiers_discover(&t, &roots, lists, NULL))
+	if (!ht_tiers_discover(&t, &tree.roots, lists, NULL))
 		use(&t);
-	if (!ht_tiers_discover(&t, &roots, NULL, lists))
+	if (!ht_tiers_discover(&t, &tree.roots, NULL, lists))
 		check(&t);
 	free(lists);
 	return 0;

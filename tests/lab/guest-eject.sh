@@ -7,8 +7,6 @@
 . tests/lab/lib.sh
 begin
 
-status() { hypertier-load --status --json >"$tmp/status" 2>/dev/null && jget "$tmp/status" "$1"; }
-status_is() { true_that "$(status "$1") $2"; }
 common="--comm subject --json --stats 1 --epoch 250"
 
 # What is seen of an ejection: check_ejected NAME KIND REASON

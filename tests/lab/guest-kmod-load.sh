@@ -7,8 +7,6 @@
 . tests/lab/lib.sh
 begin
 
-status() { hypertier-load --status --json >"$tmp/status" 2>/dev/null && jget "$tmp/status" "$1"; }
-status_is() { true_that "$(status "$1") $2"; }
 info() { exchange info | sed -n "s/^$1 //p"; }
 info_is() { true_that "$(info "$1") $2"; }
 attached() { [ "$(info policy)" = "$1" ]; }
@@ -22,22 +20,26 @@ goes_on()
 insmod build/kmod/hypertier.ko exchange=1
 check "the module loads" 0 $?
 spawn v warm=plain:100:1 hot=plain:20:1
-load_wait run --comm subject --json --stats 1 --epoch 250 build/policies/benefit.bpf.o
+# It admits all it is offered, whatever a move costs here.
+load_wait run --comm subject --json --stats 1 --epoch 250 build/policies/random.bpf.o
 check "the status names the backend" exchange "$(status migration)"
-contains "the log names the kernel's hook" "$tmp/run.err" "policy 'benefit' is attached to the kernel helper"
-check "the helper has the policy" benefit "$(info policy)"
+contains "the log names the kernel's hook" "$tmp/run.err" "policy 'random' is attached to the kernel helper"
+check "the helper has the policy" random "$(info policy)"
 wait_for 90 info_is admits "> 0"
 check "it is asked about pairs in the kernel" 0 $?
 wait_for 60 info_is pages "> 1000"
 check "pages are exchanged" 0 $?
 holds "... each after a question" "$(info admits) >= $(info pages) / 1024"
-hypertier-load build/policies/random.bpf.o >"$tmp/swap" 2>&1
+hypertier-load build/policies/momentum.bpf.o >"$tmp/swap" 2>&1
 check "another policy is swapped in" 0 $?
-check "the link was updated" random "$(info policy)"
+check "the link was updated" momentum "$(info policy)"
 goes_on "after the swap"
-# Any time is too long then.
+# Any time is too long then. Who comes after momentum has everything to move, and is asked at once.
 echo 0 >/sys/module/hypertier/parameters/admit_ms
-wait_for 60 status_is ejections "> 0"
+before=$(status ejections)
+hypertier-load build/policies/random.bpf.o >"$tmp/swap" 2>&1
+check "a third policy is swapped in" 0 $?
+wait_for 60 status_is ejections "> $before"
 check "the helper's watchdog ejects a policy whose admit is too slow" 0 $?
 echo 20 >/sys/module/hypertier/parameters/admit_ms
 contains "... and the loader says why" "$tmp/run.err" "policy 'random' is ejected: .*admit took"

@@ -10,8 +10,6 @@ conf=/etc/hypertier/hypertier.conf unit=hypertier.service
 sysctls="/proc/sys/kernel/numa_balancing /proc/sys/kernel/numa_balancing_promote_rate_limit_MBps"
 show() { systemctl show -P "$1" $unit; }
 shows() { [ "$(show "$1")" = "$2" ]; }
-status_of() { hypertier-load --status --json >$tmp/status 2>/dev/null && jget $tmp/status "$1"; }
-status_is() { true_that "$(status_of "$1") $2"; }
 up_again() { shows NRestarts "$1" && shows ActiveState active; }
 pid_is_not() { p=$(show MainPID) && [ "$p" != 0 ] && [ "$p" != "$1" ]; }
 
@@ -35,7 +33,7 @@ test_start()
 	systemctl start $unit
 	check "systemctl start" 0 $?
 	# It came back because the loader said that it is ready, so there is no waiting here.
-	check "it answers at once" range "$(status_of policy)"
+	check "it answers at once" range "$(status policy)"
 	check "started by notification" "notify active running" "$(show Type) $(show ActiveState) $(show SubState)"
 	holds "not before it was loaded" "$(show ActiveEnterTimestampMonotonic) > $(show ExecMainStartTimestampMonotonic) + 10000"
 	wait_for 10 status_text
@@ -64,7 +62,7 @@ test_reload()
 	printf 'policy = none\nepoch = 250ms\ncomm = subject\nsource = hint-fault\n' >$conf
 	systemctl reload $unit
 	check "systemctl reload" 0 $?
-	check "the file's policy is in charge, of the same loader" "none $before" "$(status_of policy) $(show MainPID)"
+	check "the file's policy is in charge, of the same loader" "none $before" "$(status policy) $(show MainPID)"
 	settings
 }
 
@@ -76,7 +74,7 @@ test_death()
 	kill -9 "$p"
 	wait_for 20 up_again 1 && wait_for 20 pid_is_not "$p"
 	check "after kill -9 it runs again" "1 active" "$(show NRestarts) $(show ActiveState)"
-	check "and answers" range "$(status_of policy)"
+	check "and answers" range "$(status policy)"
 }
 
 test_hang()

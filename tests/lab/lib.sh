@@ -187,6 +187,10 @@ stop()
 stat_of() { jget "$tmp/$1.out" "$2" 2>/dev/null; }
 stat_is() { true_that "$(stat_of "$1" "$2") $3"; }
 
+# status KEY: what the unnamed loader answers.
+status() { hypertier-load --status --json >"$tmp/status" 2>/dev/null && jget "$tmp/status" "$1"; }
+status_is() { true_that "$(status "$1") $2"; }
+
 # ---- processes to tier
 
 # spawn NAME REGION...: starts a subject and waits until its memory is in place. Its pid: $pid_NAME.

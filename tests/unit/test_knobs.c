@@ -418,6 +418,25 @@ static void test_sizes(void **state)
 	assert_int_not_equal(opened, 0);
 }
 
+/* In turn, and no further than the first that fails. */
+static void test_set_all(void **state)
+{
+	char *const set[] = { "hot=12", "cool=99999999", "hot_writes=3" };
+	struct bpf_object *obj = open_bytes(file);
+	const struct ht_knob *k;
+	size_t nr, which = 9;
+
+	assert_int_equal(ht_knobs_set_all(obj, set, 0, &which), 0);
+	assert_int_equal(ht_knobs_set_all(obj, set, 1, NULL), 0);
+	assert_int_equal(which, 9);
+	assert_int_equal(ht_knobs_set_all(obj, set, 3, &which), -ERANGE);
+	assert_int_equal(which, 1);
+	assert_int_equal(ht_knobs_list(obj, &k, &nr), 0);
+	assert_int_equal(k[0].value, 12);
+	assert_int_equal(k[1].value, 4); /* hot_writes, as it was */
+	bpf_object__close(obj);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -426,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_set),
 		cmocka_unit_test(test_long_name),
 		cmocka_unit_test(test_set_twice),
+		cmocka_unit_test(test_set_all),
 		cmocka_unit_test(test_after_load),
 		cmocka_unit_test(test_print),
 		cmocka_unit_test(test_tampered),

@@ -33,7 +33,7 @@ struct replay {
 	struct ht_config cfg;
 	struct gen gen, check;
 	const char *policy, *trace, *json;
-	const char *set[SETS_MAX];
+	char *set[SETS_MAX];
 	unsigned int nr_set;
 	struct ht_playback in; /* a recording, if in.f */
 	uint64_t *tile;	       /* its tiles, sorted */
@@ -226,7 +226,6 @@ static int open_policy(struct replay *r)
 				.fast_bw_mbps = 40960,
 				.slow_bw_mbps = 10240 };
 	int err, result = 0;
-	unsigned int i;
 
 	e->policy = calloc(1, sizeof(*e->policy));
 	if (!e->policy)
@@ -234,8 +233,7 @@ static int open_policy(struct replay *r)
 	err = ht_object_open(e->policy, r->policy);
 	if (err)
 		return err;
-	for (i = 0; i < r->nr_set && !err; i++)
-		err = ht_knobs_set(e->policy->obj, r->set[i]);
+	err = ht_knobs_set_all(e->policy->obj, r->set, r->nr_set, NULL);
 	if (err)
 		return err;
 	ht_heatmap_size(&opts.size, r->footprint);

@@ -33,10 +33,13 @@ static void on_stop(int sig)
 
 static void on_crash(int sig)
 {
-	/* Nothing can be done about a failure. */
-	if (term.on_screen && (write(STDOUT_FILENO, term.leave, term.leave_len) < 0) |
-				      (tcsetattr(STDIN_FILENO, TCSANOW, &term.was) < 0))
-		term.on_screen = false;
+	if (term.on_screen) {
+		bool left = write(STDOUT_FILENO, term.leave, term.leave_len) >= 0;
+		bool restored = !tcsetattr(STDIN_FILENO, TCSANOW, &term.was);
+
+		/* Nothing can be done about a failure. */
+		term.on_screen = left && restored;
+	}
 	/* The handler was reset: this is the default action. */
 	raise(sig);
 }
