@@ -108,6 +108,22 @@ static int choose_one(const struct ht_source_ops *ops, const struct ht_source_op
 	return err ? -ENODEV : (int)ops->id;
 }
 
+/* 0 if the source can be used as far as can be told; a PMU is believed when it has shown a sample. */
+static int try_one(const struct ht_source_ops *ops, const struct ht_source_opts *opts, char *why,
+		   size_t size)
+{
+	struct ht_source_probe res = {};
+	int err = ops->usable(opts, why, size);
+
+	if (err || !opts->trial || !ops->is_pmu)
+		return err;
+	err = ops->probe(opts, HT_SOURCE_TRIAL_MS, &res);
+	if (!err && res.in_buffer)
+		return 0;
+	snprintf(why, size, "a trial: %s", *res.verdict ? res.verdict : strerror(-err));
+	return err ? err : -ENODEV;
+}
+
 int ht_source_choose(enum ht_source_id want, const struct ht_source_opts *opts, char *why,
 		     size_t why_size)
 {
@@ -124,7 +140,7 @@ int ht_source_choose(enum ht_source_id want, const struct ht_source_opts *opts, 
 	}
 	for (i = 0; i < NR_AUTO; i++) {
 		one[0] = '\0';
-		if (!sources[i]->usable(&o, one, sizeof(one))) {
+		if (!try_one(sources[i], &o, one, sizeof(one))) {
 			append(why, why_size, "%s: %s%s%s", sources[i]->name, one,
 			       passed[0] ? "; passed over: " : "", passed);
 			return sources[i]->id;

@@ -41,6 +41,8 @@ struct ht_source_opts {
 	bool per_task;		  /* perf: one event per task instead of one per CPU */
 	struct ht_record *record; /* emulated: where samples are recorded, NULL = nowhere */
 	const char *ring; /* emulated: path of the ring, NULL = $HT_LAB_RING, then PCI search */
+	/* auto: takes samples of its own from a PMU before it relies on it (HT_SOURCE_TRIAL_MS) */
+	bool trial;
 	/* perf: how samples are drained; auto probes */
 	enum ht_drain { HT_DRAIN_AUTO, HT_DRAIN_SINGLE, HT_DRAIN_LARGE } drain;
 };
@@ -74,9 +76,12 @@ int ht_source_parse(const char *name);
 const char *ht_source_name(enum ht_source_id id);
 /*
  * The source to use: want itself, or for HT_SRC_NONE the first usable one of PEBS, IBS, emulated,
- * DAMON, hint faults. why gets the choice and, for auto, why the earlier ones were passed over.
+ * DAMON, hint faults. why gets the choice and, for auto, why the earlier ones were passed over. With
+ * opts->trial a PMU counts as usable only if its samples have addresses: hypervisors exist that
+ * show a PMU's events and withhold what they record.
  * -ENODEV when there is none (why says so).
  */
+#define HT_SOURCE_TRIAL_MS 100
 int ht_source_choose(enum ht_source_id want, const struct ht_source_opts *opts, char *why,
 		     size_t why_size);
 
@@ -130,6 +135,7 @@ struct ht_source_ops {
 	const char *name;
 	const char *what;
 	const char *fentry_target;
+	bool is_pmu; /* may be there and yet give nothing: to be tried */
 	int (*usable)(const struct ht_source_opts *opts, char *why,
 		      size_t why_size); /* 0 or -errno */
 	int (*open)(struct ht_source *src, const struct ht_source_opts *opts,

@@ -124,9 +124,9 @@ static void put_ibs(struct fixture *f)
 	fs_put(f->dir, "sys/bus/event_source/devices/ibs_op/type", "11\n");
 }
 
-static void put_pebs(struct fixture *f)
+static void put_pebs(struct fixture *f, const char *type)
 {
-	fs_put(f->dir, "sys/bus/event_source/devices/cpu/type", "4\n");
+	fs_put(f->dir, "sys/bus/event_source/devices/cpu/type", type);
 }
 
 /* From the last resort up: each better source that appears is taken instead. */
@@ -144,13 +144,27 @@ static void test_order(void **state)
 	assert_int_equal(choose(f, HT_SRC_NONE), HT_SRC_EMULATED);
 	put_ibs(f);
 	assert_int_equal(choose(f, HT_SRC_NONE), HT_SRC_IBS);
-	put_pebs(f);
+	put_pebs(f, "4\n");
 	assert_int_equal(choose(f, HT_SRC_NONE), HT_SRC_PEBS);
 	assert_null(strstr(f->why, "passed over"));
 	/* Asked for by name, the better ones do not matter. */
 	assert_int_equal(choose(f, HT_SRC_DAMON), HT_SRC_DAMON);
 	says(f, "as asked for");
 	assert_int_equal(choose(f, HT_SRC_PAGE_FAULT), HT_SRC_PAGE_FAULT);
+}
+
+/* A PMU that is described and gives no samples: found out by the trial, or when it was asked for. */
+static void test_trial(void **state)
+{
+	struct fixture *f = *state;
+
+	put_hint(f);
+	put_pebs(f, "99999\n"); /* no kernel has that many types of events */
+	assert_int_equal(choose(f, HT_SRC_NONE), HT_SRC_PEBS);
+	f->opts.trial = true;
+	assert_int_equal(choose(f, HT_SRC_NONE), HT_SRC_HINT_FAULT);
+	says(f, "pebs (a trial: ");
+	assert_int_equal(choose(f, HT_SRC_PEBS), HT_SRC_PEBS);
 }
 
 /* A PCI device of that kind without a ring in it is somebody else's. */
@@ -205,6 +219,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_ivshmem, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_short_buffers, setup, teardown),
 		cmocka_unit_test(test_list),
