@@ -31,8 +31,15 @@
 #define DISPERSED_MORE 8.0
 /* Pages of the next higher count at which Robbins' estimate and the linear one weigh the same. */
 #define ROBBINS_PAGES 32.0
-/* A tile needs this many counts before its detail may be called uniform. */
-#define UNIFORM_MIN 128
+/* Where the rate says so many times more than the counts, these are young, not wrong. */
+#define FRESH 3.0
+/* Counts a page below which page detail is young. */
+#define YOUNG (1.0 / 32)
+/*
+ * A mild skew does not show in repeats, and needs some samples a page to show at all. A run whose
+ * tiles have so many samples each is worth the look.
+ */
+#define DENSE 8
 
 int ht_ranges_init(struct ht_ranges *rs, struct ht_range *range, size_t cap)
 {
@@ -67,9 +74,9 @@ struct run {
 	uint64_t counts; /* sum of the page counts, where there is page detail */
 	uint64_t pages;	 /* resident pages, at least one a spot so that densities stay finite */
 	uint64_t repeats, expected8; /* samples that hit a cell again; 1/8 of a uniform spread's */
-	/* Of plain tiles, in this window: samples that hit a cell again, and of a uniform spread.
-	 */
-	double win_repeats, win_expected;
+	/* Of plain tiles, in this window: all samples, those that hit a cell again, and how many of
+	 * a uniform spread would. */
+	double win_samples, win_repeats, win_expected;
 	uint32_t sampled; /* spots that own a tile */
 	uint32_t moved;	  /* latest epoch of a move */
 };
@@ -120,6 +127,7 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 		r->counts += sum_counts(hm, sp->tile);
 	r->writes += l->writes;
 	if (r->kind == KIND_PLAIN) {
+		r->win_samples += l->win_n;
 		r->win_repeats += l->win_r;
 		r->win_expected += uniform_repeats(l->win_n);
 	}
@@ -139,11 +147,18 @@ static bool belongs(const struct run *r, const struct ht_heatmap *hm, const stru
 		return false;
 	if (sp->va != last->va + HT_TILE_SIZE || kind_of(hm, sp) != r->kind)
 		return false;
-	/* Page counts end at 15: a tile is not set apart by one page that is much hotter. */
 	if (r->kind == KIND_DETAIL) {
-		h = r->counts;
-		g = sum_counts(hm, sp->tile);
+		double counts = r->counts, more = sum_counts(hm, sp->tile);
+
 		z *= sqrt(rs->dispersion);
+		/*
+		 * Page counts end at 15: a tile is not set apart by one page that is much hotter.
+		 * But detail that is young has not counted yet.
+		 */
+		if (counts + more >= (n + m) * YOUNG) {
+			h = counts;
+			g = more;
+		}
 	}
 	if (h + g <= 0)
 		return true;
@@ -224,6 +239,12 @@ static bool is_dispersed(const struct run *r)
 
 	return r->recent >= r->sampled && more > DISPERSED_MORE && more > r->win_expected &&
 	       more > DISPERSED_Z * sqrt(r->win_expected);
+}
+
+static bool is_dense(const struct run *r)
+{
+	return r->sampled && r->recent >= r->sampled && !is_stream(r) &&
+	       r->win_samples >= (double)r->sampled * DENSE;
 }
 
 static void give_details(const struct run *r, struct ht_heatmap *hm)
@@ -424,8 +445,9 @@ static void estimate_rates(const struct histogram *h, double signal, double *est
 /*
  * Turns estimated counts into heat per page, est[] in place. A count is worth the same everywhere,
  * so that a page's heat does not depend on its neighbours'. Where the run's rate says less, it has
- * cooled since the pages were counted: all shrink. Where it says more, the counters that ended at
- * 15 stood for more.
+ * cooled since the pages were counted: all shrink. Where it says a little more, the counters that
+ * ended at 15 stood for more; where it says much more, it is hot since its pages are counted, or
+ * counted only since.
  */
 static void scale_rates(const struct ht_ranges *rs, const struct run *r, const struct histogram *h,
 			double *est)
@@ -439,7 +461,8 @@ static void scale_rates(const struct ht_ranges *rs, const struct run *r, const s
 	if (sum <= 0)
 		return;
 	scale = r->heat / sum;
-	if (rs->heat_per_count > 0 && rs->heat_per_count < scale)
+	if (rs->heat_per_count > 0 && rs->heat_per_count < scale &&
+	    rs->heat_per_count * FRESH > scale)
 		scale = rs->heat_per_count;
 	for (c = 0; c < LEVELS; c++)
 		est[c] *= scale;
@@ -494,7 +517,7 @@ static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *h
 		return emit_strata(rs, r, epoch, &h, signal);
 	/* All pages alike, or all gone cold: one range says as much, and the blocks serve others.
 	 */
-	if (h.sum >= (uint64_t)UNIFORM_MIN * r->nr || (!h.sum && r->heat < 1))
+	if (!h.sum && r->heat < 1)
 		drop_details(r, hm);
 	return emit_whole(rs, r, epoch);
 }
@@ -526,7 +549,7 @@ static int emit(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint
 		return 0;
 	if (r->kind == KIND_DETAIL && !rs->coarse && !rs->fixed)
 		return emit_detail(rs, r, hm, epoch);
-	if (r->kind == KIND_PLAIN && is_dispersed(r))
+	if (r->kind == KIND_PLAIN && (is_dispersed(r) || is_dense(r)))
 		give_details(r, hm);
 	err = emit_whole(rs, r, epoch);
 	if (!err && r->kind == KIND_THP && !rs->coarse)

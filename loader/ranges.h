@@ -16,6 +16,9 @@
  * m) (v - m) / v for mean m and variance v. On memory without structure all strata get the same
  * density, and nothing is worth moving; of cold pages sampled once by chance no more is expected
  * than of the others.
+ *
+ * Tiles get page detail where their samples repeat on few pages, and where a run is sampled densely
+ * enough that a mild skew would show.
  */
 #ifndef HT_RANGES_H
 #define HT_RANGES_H
@@ -41,7 +44,7 @@ struct ht_ranges {
 	size_t nr, cap;
 	double z;      /* significance below which neighbours merge; grows when cap is reached */
 	size_t coarse; /* spots to a range where no z is enough, 0 = as they differ */
-	bool fixed; /* ablation: a range for each spot, no strata */
+	bool fixed;    /* ablation: a range for each spot, no strata */
 	/*
 	 * In: heat that one page count stands for, 0 = not known: sum of the tiles' rates over the
 	 * samples behind the page counters.

@@ -501,15 +501,16 @@ static void test_pages_of_strata(void **state)
 	finish(f);
 }
 
-/* Ten samples do not tell a tile's few hot pages; ten for each of 64 tiles tell that there are
- * some. */
+/* Six samples do not tell a tile's few hot pages; six for each of 64 tiles tell that there are
+ * some.
+ */
 static void test_run_asks_for_detail(void **state)
 {
 	for (unsigned int hot = 40; hot <= HT_TILE_PAGES; hot += HT_TILE_PAGES - 40) {
 		struct fix *f = start(100, 256, 17);
 
 		tu_add_spots(&f->s[0], VA, 64, 1);
-		for (int k = 0; k < 64 * 10; k++)
+		for (int k = 0; k < 64 * 6; k++)
 			tu_sample(&f->m, TGID,
 				  f->s[0].spot[k % 64].va + tu_below(&f->rnd, hot) * TU_PAGE);
 		assert_int_equal(tu_free_details(&f->m), 100);
@@ -519,8 +520,29 @@ static void test_run_asks_for_detail(void **state)
 	}
 }
 
-/* Page detail that says nothing goes back; that which does stays. */
-static void test_useless_detail_goes_back(void **state)
+/* A mild skew shows in counts only, so what is sampled much gets them; a scan shows by its order.
+ */
+static void test_dense_run_gets_detail(void **state)
+{
+	for (int samples = 4; samples <= 16; samples += 12) {
+		struct fix *f = start(100, 256, 23);
+
+		tu_add_spots(&f->s[0], VA, 32, 1);
+		for (int i = 0; i < 32; i++)
+			tu_spray(&f->m, TGID, f->s[0].spot[i].va, samples, &f->rnd);
+		build(f);
+		assert_int_equal(tu_free_details(&f->m), samples == 4 ? 100 : 68);
+		/* Detail that has not counted yet takes nothing away from what rates tell. */
+		for (int i = 0; i < 32; i++)
+			tu_heat(&f->m, &f->s[0], i, i < 16 ? 100 : 900);
+		build(f);
+		assert_true(range_of(f, VA) != range_of(f, VA + 20 * HT_TILE_SIZE));
+		finish(f);
+	}
+}
+
+/* Detail without a difference is one range; that of memory gone cold goes back. */
+static void test_useless_detail(void **state)
 {
 	struct fix *f = start(100, 256, 9);
 
@@ -537,8 +559,6 @@ static void test_useless_detail_goes_back(void **state)
 	build(f);
 	assert_int_equal(f->rs.nr, 1);
 	assert_int_equal(f->rs.strata, 0);
-	build(f);
-	assert_int_equal(tu_free_details(&f->m), 100);
 	finish(f);
 
 	f = start(100, 256, 9);
@@ -548,11 +568,36 @@ static void test_useless_detail_goes_back(void **state)
 	build(f);
 	assert_true(f->rs.strata > 0);
 	assert_int_equal(tu_free_details(&f->m), 96);
-	/* Nor does detail of memory gone cold. */
 	f->m.mem.ctl->tick += 40;
 	build(f);
 	build(f);
 	assert_int_equal(tu_free_details(&f->m), 100);
+	finish(f);
+}
+
+/* Counts that have just begun say which pages; how hot they are together, the rate says. */
+static void test_young_counts(void **state)
+{
+	struct fix *f = start(100, 256, 31);
+	const struct ht_range *young, *old;
+
+	tu_add_spots(&f->s[0], VA, 17, 1);
+	f->s[0].spot[16].va += HT_TILE_SIZE; /* a run of its own */
+	sample_pages(f, 16, rate_mixed);
+	/* The rate is of a short time, the counts are of a long one: a count is worth little. */
+	for (int i = 0; i < 16; i++)
+		f->m.mem.tile[tu_find(&f->m, TGID, f->s[0].spot[i].va)].total /= 20;
+	f->rs.heat_per_count = 0.05;
+	build(f);
+	/* Sampled of late as much as the others in all that time. */
+	tu_give_detail(&f->m, &f->m.mem.tile[tu_sample(&f->m, TGID, f->s[0].spot[16].va)]);
+	tu_spray(&f->m, TGID, f->s[0].spot[16].va, 512, &f->rnd);
+	build(f);
+	old = range_of(f, VA);
+	young = range_of(f, f->s[0].spot[16].va);
+	assert_non_null(old);
+	assert_non_null(young);
+	assert_true(young->density > 10 * old->density);
 	finish(f);
 }
 
@@ -624,7 +669,9 @@ int main(void)
 		cmocka_unit_test(test_strata_of_mixed_memory),
 		cmocka_unit_test(test_pages_of_strata),
 		cmocka_unit_test(test_run_asks_for_detail),
-		cmocka_unit_test(test_useless_detail_goes_back),
+		cmocka_unit_test(test_dense_run_gets_detail),
+		cmocka_unit_test(test_useless_detail),
+		cmocka_unit_test(test_young_counts),
 		cmocka_unit_test(test_age_and_idle),
 		cmocka_unit_test(test_moved),
 	};
