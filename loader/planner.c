@@ -38,6 +38,7 @@ struct ctx {
 	unsigned int tier;	   /* being filled */
 	size_t hot_first, hot_end; /* of order[]: what belongs into this tier */
 	uint64_t take;		   /* pages of order[hot_end] that still fit */
+	uint64_t taken;		   /* of order[hot_first], by faster tiers */
 	bool split; /* pages of order[hot_first] are already on their way to a faster tier */
 	uint64_t arrived[HT_SPACE_TIERS]; /* pages planned into each tier */
 	uint64_t room;			  /* pages free above the reserve */
@@ -394,14 +395,17 @@ static void cut(struct ctx *c)
 	size_t i;
 
 	for (i = c->hot_first; i < c->rs->nr; i++) {
-		uint32_t pages = c->rs->range[c->p->order[i]].pages;
+		uint64_t pages = c->rs->range[c->p->order[i]].pages;
 
+		pages -= i == c->hot_first ? c->taken : 0;
 		if (pages > left)
 			break;
 		left -= pages;
 	}
+	c->taken = i > c->hot_first ? 0 : c->taken;
 	c->hot_end = i;
 	c->take = i < c->rs->nr ? left : 0;
+	c->taken += c->take;
 }
 
 /* Room that no promotion took: the last victims need not all go. */
@@ -460,7 +464,7 @@ static void fill_tier(struct ctx *c)
 	}
 	if (c->hot_end >= c->rs->nr || again)
 		return;
-	/* The range at the cut: what fits beside its pages here already goes into free memory. */
+	/* The range at the cut: as much of it as fits, against what is colder than it. */
 	straddle = c->rs->info[c->p->order[c->hot_end]].in_tier[c->tier];
 	straddle = c->take > straddle ? c->take - straddle : 0;
 	hot.pos = c->hot_end;
@@ -470,8 +474,7 @@ static void fill_tier(struct ctx *c)
 	if (!c->rs->range[c->p->order[c->hot_end]].heat)
 		return;
 	while (straddle && c->budget && next_unit(c, &hot, &u)) {
-		if (u.pages > straddle || u.pages > c->room ||
-		    promote_unit(c, &u, &cold) != PROMOTED)
+		if (u.pages > straddle || promote_unit(c, &u, &cold) != PROMOTED)
 			return;
 		c->split = true;
 		straddle -= u.pages;

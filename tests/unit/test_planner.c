@@ -603,6 +603,50 @@ static void test_straddling_range(void **state)
 	finish(f);
 }
 
+/* Colder memory makes room for it. */
+static void test_straddling_range_exchanges(void **state)
+{
+	struct fix *f = start(1);
+
+	add(f, 4, 0, 0);
+	add(f, 30, 20, 0);
+	add(f, 30, 20, 1);
+	make(f);
+	assert_int_equal(f->plan.promote, 4 * T);
+	assert_int_equal(f->plan.demote, 4 * T);
+	apply(f);
+	assert_int_equal(f->s[0].in_tier[0], 34 * T);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(f->s[0].spot[i].in_tier[1], T);
+	make(f);
+	assert_int_equal(planned(f), 0);
+	finish(f);
+}
+
+/* Cold memory leaves each tier that all of the warm does not fit into. */
+static void test_straddling_range_of_three_tiers(void **state)
+{
+	struct fix *f = start(1);
+
+	f->par.nr_tiers = 3;
+	f->par.free_pages[1] = f->par.reserve_pages[1] = 4 * T;
+	add(f, 4, 0, 0);
+	add(f, 30, 20, 0);
+	add(f, 30, 20, 1);
+	add(f, 4, 0, 1);
+	add(f, 30, 20, 2);
+	for (int e = 0; e < 8; e++) {
+		make(f);
+		apply(f);
+	}
+	assert_int_equal(planned(f), 0);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(f->s[0].spot[i].in_tier[2], T);
+		assert_int_equal(f->s[0].spot[64 + i].in_tier[2], T);
+	}
+	finish(f);
+}
+
 static void test_strata_move_apart(void **state)
 {
 	struct fix *f = start(5);
@@ -823,6 +867,8 @@ int main(void)
 		cmocka_unit_test(test_gain_follows_the_model),
 		cmocka_unit_test(test_cold_memory_stays),
 		cmocka_unit_test(test_straddling_range),
+		cmocka_unit_test(test_straddling_range_exchanges),
+		cmocka_unit_test(test_straddling_range_of_three_tiers),
 		cmocka_unit_test(test_strata_move_apart),
 		cmocka_unit_test(test_two_spaces),
 		cmocka_unit_test(test_three_tiers),
