@@ -35,6 +35,9 @@
 #define SHIFT_MIN_COUNT 3.0
 #define SHIFT_MIN_SAMPLES 256
 
+/* What move_pages(2) takes for 4 KiB on hardware. */
+#define EMULATED_PAGE_NS 1200.0
+
 /* How many epochs a placement is expected to last, for the payback of a move: 20 s. */
 #define HORIZON 40.0
 /*
@@ -291,6 +294,12 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 	p->budget_pages = budget(e);
 	p->accesses = e->sample_rate * (e->simulated ? e->sim_period : e->source->period);
 	p->page_ns = e->mover.page_ns;
+	/*
+	 * Two clocks: the emulator's accesses come at the latencies of real memory, its moves at
+	 * the speed of an emulated kernel, some fifty times a real one's.
+	 */
+	if (!e->simulated && e->source->ops->id == HT_SRC_EMULATED)
+		p->page_ns = fmin(p->page_ns, EMULATED_PAGE_NS);
 	p->horizon = HORIZON;
 	p->margin = e->margin;
 	p->skip_loss = !(e->policy->info.ops & HT_OP_ADMIT);
