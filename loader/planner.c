@@ -224,14 +224,18 @@ static void add_item(struct ctx *c, const struct unit *u, uint32_t pages, uint8_
  */
 #define Z_BOUND 2.0
 
-static double bound(const struct ht_range *r, int sign)
+static double bound(const struct ctx *c, const struct ht_range *r, int sign)
 {
-	double h = r->heat + sign * Z_BOUND * sqrt(r->heat + (sign > 0));
+	/* What the counts were, not what is expected, tells how sure they are. */
+	double was = c->rs->info[r - c->rs->range].evidence;
+	double h = was + sign * Z_BOUND * sqrt(was + (sign > 0));
 
 	/* The estimate for a stratum leans on its whole run already. */
 	if (r->flags & HT_RANGE_STRATUM)
 		return r->density;
-	return h > 0 && r->pages ? h * 65536 / r->pages : 0;
+	if (h <= 0 || !r->pages)
+		return 0;
+	return was > 0 ? h / was * r->density : h * 65536 / r->pages;
 }
 
 /* Modelled nanoseconds that pages of density up save for being in the faster of two tiers. */
@@ -281,7 +285,7 @@ static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_
 			return false;
 		v->unit[v->nr++] = u;
 		v->pages += u.pages;
-		v->heat += bound(r, 1) * u.pages;
+		v->heat += bound(c, r, 1) * u.pages;
 	}
 	return v->pages >= need;
 }
@@ -323,14 +327,14 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 		return FULL;
 	if (v.pages)
 		density = v.heat / v.pages;
-	gain = saving(c, bound(r, -1), u->pages, u->from, c->tier) -
+	gain = saving(c, bound(c, r, -1), u->pages, u->from, c->tier) -
 	       saving(c, density, need, c->tier + 1, c->tier) -
 	       saving(c, c->surplus_density, from_surplus, c->tier + 1, c->tier);
 	cost = par->page_ns * (u->pages + need + from_surplus);
 	if (par->skip_loss && par->accesses > 0 && gain < cost)
 		return NO_GAIN;
 	if (par->skip_loss && !from_room &&
-	    bound(r, -1) < margin_of(c, r) * (need ? density : c->surplus_density))
+	    bound(c, r, -1) < margin_of(c, r) * (need ? density : c->surplus_density))
 		return NO_GAIN;
 	me = c->p->nr + v.nr;
 	for (i = 0; i < v.nr; i++)

@@ -59,6 +59,7 @@ void ht_ranges_free(struct ht_ranges *rs)
 {
 	free(rs->info);
 	free(rs->prev);
+	ht_outlook_free(&rs->outlook);
 	memset(rs, 0, sizeof(*rs));
 }
 
@@ -70,6 +71,7 @@ struct run {
 	uint32_t space_idx, first, nr;
 	enum kind kind;
 	double heat;
+	double expect; /* heat to come, by the outlook */
 	uint64_t recent, writes;
 	uint64_t counts; /* sum of the page counts, where there is page detail */
 	uint64_t pages;	 /* resident pages, at least one a spot so that densities stay finite */
@@ -109,13 +111,15 @@ static double uniform_repeats(uint32_t n)
 	return n + HT_TILE_CELLS * expm1(n * log1p(-1.0 / HT_TILE_CELLS));
 }
 
-static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp)
+static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_spot *sp,
+		   const struct ht_ranges *rs)
 {
 	const struct ht_live *l = sp->tile ? &hm->live[sp->live] : NULL;
 	uint32_t pages = ht_spot_pages(sp);
 
 	r->nr++;
 	r->heat += sp->heat;
+	r->expect += rs->fixed ? sp->heat : ht_outlook(&rs->outlook, sp->heat);
 	r->recent += sp->recent;
 	r->pages += pages ? pages : HT_TILE_PAGES;
 	if (sp->moved > r->moved)
@@ -271,7 +275,8 @@ static int emit_whole(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
 		for (t = 0; t < HT_SPACE_TIERS; t++)
 			in_tier[t] += r->space->spot[r->first + i].in_tier[t];
 	count_tiers(rs, out, in_tier);
-	set_heat(out, r->heat, r->recent, r->writes);
+	rs->info[rs->nr - 1].evidence = r->heat;
+	set_heat(out, r->expect, r->recent, r->writes);
 	if (r->kind == KIND_THP && !rs->coarse)
 		out->flags |= HT_RANGE_THP;
 	if (!r->sampled)
@@ -385,35 +390,12 @@ static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoc
 	rs->info[rs->nr - 1].levels = 1U << c;
 	out->level = c;
 	count_tiers(rs, out, h->nr[c]);
-	share = r->heat > 0 ? per_page * out->pages / r->heat : 0;
+	share = r->expect > 0 ? per_page * out->pages / r->expect : 0;
 	set_heat(out, per_page * out->pages, r->recent * share, r->writes * share);
 	out->flags |= HT_RANGE_STRATUM;
 	rs->strata++;
 	add_heat(rs, out);
 	return 0;
-}
-
-/* Makes est[] rise with the count, by pooling neighbours that do not (weights n[]). */
-static void pool_violators(double *est, const uint32_t *n)
-{
-	double sum[LEVELS], weight[LEVELS];
-	unsigned int len[LEVELS], top = 0, c, i, at = 0;
-
-	for (c = 0; c < LEVELS; c++) {
-		sum[top] = est[c] * n[c];
-		weight[top] = n[c];
-		len[top++] = 1;
-		while (top > 1 &&
-		       sum[top - 2] * weight[top - 1] >= sum[top - 1] * weight[top - 2]) {
-			sum[top - 2] += sum[top - 1];
-			weight[top - 2] += weight[top - 1];
-			len[top - 2] += len[top - 1];
-			top--;
-		}
-	}
-	for (i = 0; i < top; i++)
-		for (c = 0; c < len[i]; c++)
-			est[at++] = weight[i] > 0 ? sum[i] / weight[i] : 0;
 }
 
 /*
@@ -422,8 +404,7 @@ static void pool_violators(double *est, const uint32_t *n)
  */
 static void estimate_rates(const struct histogram *h, double signal, double *est)
 {
-	double m = (double)h->sum / h->pages, linear, robbins, trust;
-	uint32_t n[LEVELS];
+	double m = (double)h->sum / h->pages, linear, robbins, trust, n[LEVELS];
 	unsigned int c;
 
 	for (c = 0; c < LEVELS; c++)
@@ -439,7 +420,7 @@ static void estimate_rates(const struct histogram *h, double signal, double *est
 		trust = n[c + 1] / (n[c + 1] + ROBBINS_PAGES);
 		est[c] = trust * robbins + (1 - trust) * linear;
 	}
-	pool_violators(est, n);
+	ht_pool_violators(est, n, LEVELS);
 }
 
 /*
@@ -460,14 +441,14 @@ static void scale_rates(const struct ht_ranges *rs, const struct run *r, const s
 		sum += est[c] * level_pages(h, c);
 	if (sum <= 0)
 		return;
-	scale = r->heat / sum;
+	scale = r->expect / sum;
 	if (rs->heat_per_count > 0 && rs->heat_per_count < scale &&
 	    rs->heat_per_count * FRESH > scale)
 		scale = rs->heat_per_count;
 	for (c = 0; c < LEVELS; c++)
 		est[c] *= scale;
-	if (full && r->heat > sum * scale)
-		est[LEVELS - 1] += (r->heat - sum * scale) / full;
+	if (full && r->expect > sum * scale)
+		est[LEVELS - 1] += (r->expect - sum * scale) / full;
 }
 
 static int emit_strata(struct ht_ranges *rs, const struct run *r, uint32_t epoch,
@@ -582,7 +563,7 @@ static int build_space(struct ht_ranges *rs, struct ht_space *s, uint32_t idx,
 				.space = s, .space_idx = idx, .first = i, .kind = kind_of(hm, sp)
 			};
 		}
-		extend(&r, hm, sp);
+		extend(&r, hm, sp, rs);
 	}
 	return emit(rs, &r, hm, epoch);
 }
@@ -654,8 +635,10 @@ static int build_coarse(struct ht_ranges *rs, struct ht_space *const *space, siz
 int ht_ranges_build(struct ht_ranges *rs, struct ht_space *const *space, size_t nr_spaces,
 		    struct ht_heatmap *hm, uint32_t epoch)
 {
-	int err;
+	int err = ht_outlook_learn(&rs->outlook, hm);
 
+	if (err)
+		return err;
 	rs->dispersion = DISPERSED_MIN;
 	if (rs->count_squares > rs->counts * DISPERSED_MIN)
 		rs->dispersion = (double)rs->count_squares / rs->counts;

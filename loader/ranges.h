@@ -26,6 +26,7 @@
 #include <hypertier/ops.h>
 
 #include "heatmap.h"
+#include "outlook.h"
 #include "space.h"
 
 #define HT_ALL_LEVELS 0xffff
@@ -35,6 +36,7 @@ struct ht_range_info {
 	uint32_t space;			  /* index of the space */
 	uint32_t first, nr;		  /* its spots */
 	uint32_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages of the range by tier */
+	double evidence; /* the rates that its heat is foretold from, but for strata */
 	uint16_t levels; /* strata: bit c = pages counted c times; else HT_ALL_LEVELS */
 };
 
@@ -58,6 +60,7 @@ struct ht_ranges {
 	uint32_t strata;		       /* ranges that are strata */
 	struct ht_range *prev;		       /* the last epoch's, for age and idle time */
 	size_t nr_prev;
+	struct ht_outlook outlook;
 };
 
 /* Memory for cap ranges is the caller's (range) and allocated here (the rest). */

@@ -531,6 +531,22 @@ static void test_skip_loss(void **state)
 	finish(f);
 }
 
+/* However much is expected, it is no surer than the samples that it is expected from. */
+static void test_evidence(void **state)
+{
+	struct fix *f = start(1);
+
+	add(f, 1, 1, 0);
+	add(f, 1, 4, 1);
+	make(f);
+	assert_int_equal(f->plan.promote, T);
+	for (size_t i = 0; i < f->rs.nr; i++)
+		f->rs.info[i].evidence /= T;
+	ht_plan_make(&f->plan, &f->rs, f->space, 1, &f->m.hm, &f->par);
+	assert_int_equal(planned(f), 0);
+	finish(f);
+}
+
 /* Twice the latency, the horizon or the accesses: twice the gain. Fewer counts: less of it. */
 static void test_gain_follows_the_model(void **state)
 {
@@ -864,6 +880,7 @@ int main(void)
 		cmocka_unit_test(test_equal_scores_stay),
 		cmocka_unit_test(test_uniform_stays),
 		cmocka_unit_test(test_skip_loss),
+		cmocka_unit_test(test_evidence),
 		cmocka_unit_test(test_gain_follows_the_model),
 		cmocka_unit_test(test_cold_memory_stays),
 		cmocka_unit_test(test_straddling_range),

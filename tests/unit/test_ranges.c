@@ -83,7 +83,7 @@ static void check_list(struct fix *f)
 	}
 	for (i = 0; i < f->nr_spaces; i++) {
 		for (size_t k = 0; k < f->space[i]->nr; k++) {
-			spot_heat += f->space[i]->spot[k].heat;
+			spot_heat += ht_outlook(&rs->outlook, f->space[i]->spot[k].heat);
 			spot_pages += ht_spot_pages(&f->space[i]->spot[k]);
 		}
 	}
