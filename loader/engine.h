@@ -81,6 +81,7 @@ struct ht_engine {
 	double predicted, usual_predictability;
 	double budget;	    /* pages that may move, see budget() in epoch.c */
 	double margin;	    /* by how much an exchange must raise the density, see epoch.c */
+	double moved_of_late, wasted_of_late;
 	double sample_rate; /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
 	struct ht_guest_port *guest_port; /* NULL: the host is told nothing */

@@ -45,9 +45,11 @@
  * not last. Then pages must be hotter by a growing margin than those they replace, and bursts count
  * less (see heatmap.h); both recover slowly.
  */
-#define WASTE_BOUND 0.03
-#define MARGIN_MIN 1.6
-#define MARGIN_MAX 2.5
+#define WASTE_BOUND 0.04
+#define WASTE_KEEP 0.95 /* of the sums, from one epoch to the next */
+#define WASTE_PAGES 64	/* a few pages are no reason */
+#define MARGIN_MIN 1.3
+#define MARGIN_MAX 1.8
 #define MARGIN_UP 1.2
 #define MARGIN_DOWN 0.99
 #define BURST_MIN (1.0 / 32)
@@ -413,9 +415,9 @@ static double clamp(double v, double min, double max)
 
 static void learn_from_waste(struct ht_engine *e, uint64_t moved, uint64_t wasted)
 {
-	if (!moved)
-		return;
-	if (wasted > moved * WASTE_BOUND) {
+	e->moved_of_late = e->moved_of_late * WASTE_KEEP + moved;
+	e->wasted_of_late = e->wasted_of_late * WASTE_KEEP + wasted;
+	if (wasted && e->wasted_of_late > e->moved_of_late * WASTE_BOUND + WASTE_PAGES) {
 		e->margin = clamp(e->margin * MARGIN_UP, MARGIN_MIN, MARGIN_MAX);
 		e->heat.burst = clamp(e->heat.burst / 2, BURST_MIN, HT_BURST_MAX);
 	} else {
