@@ -293,23 +293,27 @@ static uint64_t own_frame(struct ht_placement *pl, const void *p)
 	return pfn;
 }
 
-/* A page that was only read shows the zero page; one written to shows whether frames are told. */
+/*
+ * Two pages that were only read both show the zero page, if the kernel has one: some give each its own
+ * frame. One written to shows whether frames are told.
+ */
 static uint64_t probe_frames(struct ht_placement *pl)
 {
 	uint64_t pfn = NO_FRAME;
 	volatile char *p;
 
-	p = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p = mmap(NULL, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return NO_FRAME;
-	madvise((void *)p, 2 * PAGE_SIZE, MADV_NOHUGEPAGE);
+	madvise((void *)p, 3 * PAGE_SIZE, MADV_NOHUGEPAGE);
 	(void)p[0];
-	p[PAGE_SIZE] = 1;
+	(void)p[PAGE_SIZE];
+	p[2 * PAGE_SIZE] = 1;
 	pl->zero_pfn = own_frame(pl, (void *)p);
-	pfn = own_frame(pl, (void *)(p + PAGE_SIZE));
-	if (pl->zero_pfn == pfn || !pl->zero_pfn)
+	pfn = own_frame(pl, (void *)(p + 2 * PAGE_SIZE));
+	if (!pl->zero_pfn || pl->zero_pfn != own_frame(pl, (void *)(p + PAGE_SIZE)))
 		pl->zero_pfn = NO_FRAME;
-	munmap((void *)p, 2 * PAGE_SIZE);
+	munmap((void *)p, 3 * PAGE_SIZE);
 	return pfn;
 }
 
