@@ -11,8 +11,6 @@
 
 /* One tile in this many is kept free for new memory. */
 #define FREE_SHARE 16
-/* One tile in this many can have page detail. */
-#define DETAIL_SHARE 1
 /* Samples per live tile in which a tile's rate decays to 1/e, and at least so many in all. */
 #define RATE_VOLUME 8
 #define RATE_VOLUME_MIN 4096
@@ -45,14 +43,12 @@ void ht_heatmap_size(struct ht_heatmap_size *s, uint64_t tracked_bytes)
 	if (tiles > HT_ID_MASK)
 		tiles = HT_ID_MASK;
 	s->nr_tiles = tiles + 1;
-	s->nr_details = tiles / DETAIL_SHARE + 1;
 	/* Load factor at most one half: a bucket of 16 ways with two choices then never fills. */
 	s->nr_buckets = pow2_at_least(tiles * 2 / HT_WAYS);
 	s->tile_lines = pow2_at_least(s->nr_tiles) / HT_IDS_PER_LINE;
-	s->detail_lines = pow2_at_least(s->nr_details) / HT_IDS_PER_LINE;
-	s->bytes = s->nr_tiles * sizeof(struct ht_tile) + s->nr_details * sizeof(struct ht_detail) +
+	s->bytes = s->nr_tiles * (sizeof(struct ht_tile) + sizeof(struct ht_detail)) +
 		   s->nr_buckets * sizeof(struct ht_bucket) +
-		   (uint64_t)(s->tile_lines + s->detail_lines) * sizeof(struct ht_id_line);
+		   s->tile_lines * sizeof(struct ht_id_line);
 }
 
 static int grow(void *arr, size_t *cap, size_t want, size_t elem)
@@ -72,27 +68,14 @@ static int grow(void *arr, size_t *cap, size_t want, size_t elem)
 	return 0;
 }
 
-/* The rings hold every id at once, so a push never finds them full. */
-static void push(struct ht_id_line *ring, uint32_t *tail, uint32_t mask, uint32_t id)
-{
-	uint32_t t = *tail;
-
-	STORE(ring[(t & mask) / HT_IDS_PER_LINE].id[t % HT_IDS_PER_LINE], id);
-	STORE(*tail, t + 1);
-}
-
+/* The ring holds every id at once, so a push never finds it full. */
 static void push_tile(struct ht_heatmap *hm, uint32_t id)
 {
 	struct ht_ctl *c = hm->mem.ctl;
+	uint32_t t = c->free_tail, line = (t & c->free_mask) / HT_IDS_PER_LINE;
 
-	push(hm->mem.free_tiles, &c->free_tail, c->free_mask, id);
-}
-
-static void push_detail(struct ht_heatmap *hm, uint32_t id)
-{
-	struct ht_ctl *c = hm->mem.ctl;
-
-	push(hm->mem.free_pages, &c->free_pages_tail, c->free_pages_mask, id);
+	STORE(hm->mem.free_tiles[line].id[t % HT_IDS_PER_LINE], id);
+	STORE(c->free_tail, t + 1);
 }
 
 int ht_heatmap_init(struct ht_heatmap *hm, const struct ht_heatmap_mem *mem)
@@ -105,15 +88,10 @@ int ht_heatmap_init(struct ht_heatmap *hm, const struct ht_heatmap_mem *mem)
 	hm->burst = HT_BURST_MAX;
 	c->nr_buckets = mem->nr_buckets;
 	c->nr_tiles = mem->nr_tiles;
-	c->nr_pages = mem->nr_details;
 	c->free_mask = pow2_at_least(mem->nr_tiles) - 1;
-	c->free_pages_mask = pow2_at_least(mem->nr_details) - 1;
 	c->free_head = c->free_tail = 0;
-	c->free_pages_head = c->free_pages_tail = 0;
 	for (i = 1; i < mem->nr_tiles; i++)
 		push_tile(hm, i);
-	for (i = 1; i < mem->nr_details; i++)
-		push_detail(hm, i);
 	return 0;
 }
 
@@ -122,7 +100,6 @@ void ht_heatmap_free(struct ht_heatmap *hm)
 	free(hm->live);
 	free(hm->pending);
 	free(hm->limbo);
-	free(hm->limbo_pages);
 	memset(hm, 0, sizeof(*hm));
 }
 
@@ -156,48 +133,25 @@ static void unlink_tile(struct ht_heatmap *hm, uint64_t key, uint32_t id)
 void ht_heatmap_drop_detail(struct ht_heatmap *hm, uint32_t id)
 {
 	struct ht_tile *t = &hm->mem.tile[id];
-	uint32_t d = t->detail;
 
-	if (!d || d >= hm->mem.nr_details)
+	if (!t->detail)
 		return;
-	if (grow(&hm->limbo_pages, &hm->cap_limbo_pages, hm->nr_limbo_pages + 1, sizeof(uint32_t)))
-		return; /* keeps the block: no harm */
 	/* What was seen before the tile had detail is no evidence of repeats from now on. */
 	memset(t->touched, 0, sizeof(t->touched));
 	STORE(t->detail, 0);
-	hm->limbo_pages[hm->nr_limbo_pages++] = d;
 	hm->stats.details_freed++;
 }
 
-/* As the sampler does it, and beside it: who moves the head owns the id. */
-static uint32_t pop_detail(struct ht_heatmap *hm)
-{
-	struct ht_ctl *c = hm->mem.ctl;
-	uint32_t head = LOAD(c->free_pages_head), pos, id;
-
-	do {
-		if (head == c->free_pages_tail)
-			return 0;
-		pos = head & c->free_pages_mask;
-		id = hm->mem.free_pages[pos / HT_IDS_PER_LINE].id[pos % HT_IDS_PER_LINE];
-	} while (!__atomic_compare_exchange_n(&c->free_pages_head, &head, head + 1, false,
-					      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-	return id < hm->mem.nr_details ? id : 0;
-}
-
-bool ht_heatmap_give_detail(struct ht_heatmap *hm, uint32_t id)
+void ht_heatmap_give_detail(struct ht_heatmap *hm, uint32_t id)
 {
 	struct ht_tile *t = &hm->mem.tile[id];
-	uint32_t none = 0, d;
 
-	/* The mark keeps the sampler from taking a block for it at the same time. */
-	if (!__atomic_compare_exchange_n(&t->detail, &none, HT_DETAIL_CLAIMED, false,
-					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		return true;
-	d = pop_detail(hm);
+	/* The sampler may do so at the same time: what its block then starts with may be lost. */
+	if (LOAD(t->detail))
+		return;
+	memset(&hm->mem.detail[id], 0, sizeof(struct ht_detail));
 	t->win_n = t->win_r = t->acc_r = t->acc_e = 0;
-	STORE(t->detail, d);
-	return d;
+	STORE(t->detail, id);
 }
 
 /*
@@ -227,12 +181,7 @@ static void empty_limbo(struct ht_heatmap *hm)
 		memset(&hm->mem.tile[hm->limbo[i]], 0, sizeof(struct ht_tile));
 		push_tile(hm, hm->limbo[i]);
 	}
-	for (i = 0; i < hm->nr_limbo_pages; i++) {
-		memset(&hm->mem.detail[hm->limbo_pages[i]], 0, sizeof(struct ht_detail));
-		push_detail(hm, hm->limbo_pages[i]);
-	}
 	hm->nr_limbo = 0;
-	hm->nr_limbo_pages = 0;
 }
 
 /* Ids the sampler took off the ring since the last look. */
@@ -583,11 +532,11 @@ const struct ht_detail *ht_heatmap_detail(const struct ht_heatmap *hm, uint32_t 
 					  struct ht_detail *copy)
 {
 	const struct ht_tile *t = &hm->mem.tile[id];
-	uint32_t d = LOAD(t->detail), tick = hm->mem.ctl->tick, i;
+	uint32_t tick = hm->mem.ctl->tick, i;
 
-	if (!d || d >= hm->mem.nr_details)
+	if (!LOAD(t->detail))
 		return NULL;
 	for (i = 0; i < HT_TILE_PAGES / 16; i++)
-		copy->nib[i] = ht_age_nibbles(hm->mem.detail[d].nib[i], tick, tick - t->tick);
+		copy->nib[i] = ht_age_nibbles(hm->mem.detail[id].nib[i], tick, tick - t->tick);
 	return copy;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * The loader's side of the heat map (hypertier/heat.h): it produces free tiles and page-detail
- * blocks, reads what the sampler counted, and takes back what is cold, gone or no longer dispersed.
- * Reading is plain memory access; a counter may change while it is read, which costs an error of
- * one sample.
+ * The loader's side of the heat map (hypertier/heat.h): it produces free tiles, reads what the
+ * sampler counted, and takes back what is cold or gone. Reading is plain
+ * memory access; a counter may change while it is read, which costs an error of one sample.
  *
  * When memory runs out: the sampler drops a sample that finds no free tile (counted as
  * HT_DROP_NO_TILE); each epoch the loader frees the coldest tiles until one sixteenth is free again
@@ -28,15 +27,16 @@ struct ht_heatmap_mem {
 	struct ht_tile *tile;
 	struct ht_bucket *bucket;
 	struct ht_detail *detail;
-	struct ht_id_line *free_tiles, *free_pages;
-	uint32_t nr_tiles, nr_details; /* elements, the unused element 0 included */
-	uint32_t nr_buckets;	       /* a power of two */
+	struct ht_id_line *free_tiles;
+	uint32_t nr_tiles;   /* elements of tile and of detail, the unused element 0 included */
+	uint32_t nr_buckets; /* a power of two */
 };
 
 /* Number of elements the maps need for so many bytes of tracked memory. */
 struct ht_heatmap_size {
-	uint32_t nr_tiles, nr_details, nr_buckets;
-	uint32_t tile_lines, detail_lines; /* elements of free_tiles and free_pages */
+	uint32_t nr_tiles; /* of heat and of heat_pages */
+	uint32_t nr_buckets;
+	uint32_t tile_lines; /* elements of free_tiles */
 	uint64_t bytes;
 };
 void ht_heatmap_size(struct ht_heatmap_size *s, uint64_t tracked_bytes);
@@ -45,9 +45,9 @@ struct ht_heatmap_stats {
 	uint64_t evicted;	/* tiles freed because memory ran low */
 	uint64_t released;	/* tiles freed because their memory or process is gone */
 	uint64_t merged;	/* duplicate tiles folded into one */
-	uint64_t details_freed; /* page-detail blocks taken back */
+	uint64_t details_freed; /* times a tile's page detail was taken back */
 	uint32_t live;		/* tiles in use */
-	uint32_t details;	/* page-detail blocks in use */
+	uint32_t details;	/* of these, with page detail */
 };
 
 struct ht_live {
@@ -73,14 +73,12 @@ struct ht_heatmap {
 	size_t nr_pending, cap_pending;
 	uint32_t *limbo; /* released this epoch, free from the next one on */
 	size_t nr_limbo, cap_limbo;
-	uint32_t *limbo_pages;
-	size_t nr_limbo_pages, cap_limbo_pages;
 	double rate_total; /* sum of the rates */
 	double burst;	   /* HT_BURST_MAX at first */
 	struct ht_heatmap_stats stats;
 };
 
-/* Empty maps: puts every tile and block on the free rings. Returns 0 or -ENOMEM. */
+/* Empty maps: puts every tile on the free ring. Returns 0 or -ENOMEM. */
 int ht_heatmap_init(struct ht_heatmap *hm, const struct ht_heatmap_mem *mem);
 void ht_heatmap_free(struct ht_heatmap *hm);
 
@@ -102,9 +100,9 @@ size_t ht_heatmap_release(struct ht_heatmap *hm, pid_t tgid, uint64_t start, uin
 size_t ht_heatmap_evict(struct ht_heatmap *hm);
 /*
  * Gives a tile page detail before its own samples ask for it, all counts 0: which page of a cell
- * was sampled is not known. False where there is no block left.
+ * was sampled is not known.
  */
-bool ht_heatmap_give_detail(struct ht_heatmap *hm, uint32_t id);
+void ht_heatmap_give_detail(struct ht_heatmap *hm, uint32_t id);
 /* Takes a tile's page detail back (its pages stopped differing). */
 void ht_heatmap_drop_detail(struct ht_heatmap *hm, uint32_t id);
 /* The detail block of a tile, aged to now in *copy, or NULL. */

@@ -33,11 +33,11 @@ static const char *const prog_name[HT_PROG_NR] = {
 
 /* Maps that outlive a policy: shared by the objects of one run. */
 static const char *const shared_maps[] = {
-	"control", "heat",  "heat_index", "heat_pages", "free_tiles", "free_pages",    "inject",
-	"ranges",  "moves", "stats",	  "targets",	"events",     "damon_targets", "recording",
+	"control", "heat",  "heat_index", "heat_pages", "free_tiles",	 "inject",    "ranges",
+	"moves",   "stats", "targets",	  "events",	"damon_targets", "recording",
 };
 
-/* Maps worth reading from outside; the rings of free ids and the staging area are not. */
+/* Maps worth reading from outside; the ring of free ids and the staging area are not. */
 static const char *const pinned_maps[] = {
 	"control", "heat", "heat_index", "heat_pages", "stats", "targets", "ranges", "moves",
 };
@@ -94,7 +94,6 @@ static int check_shape(struct ht_object *o)
 		{ "heat_index", sizeof(struct ht_bucket), 0 },
 		{ "heat_pages", sizeof(struct ht_detail), 0 },
 		{ "free_tiles", sizeof(struct ht_id_line), 0 },
-		{ "free_pages", sizeof(struct ht_id_line), 0 },
 		{ "inject", sizeof(struct ht_inject_rec), HT_INJECT_MAX },
 		{ "ranges", sizeof(struct ht_range), HT_RANGES_MAX },
 		{ "moves", sizeof(struct ht_move), HT_MOVES_MAX },
@@ -297,9 +296,8 @@ static int size_maps(struct ht_object *o, const struct ht_heatmap_size *s)
 
 	err = set_max(o, "heat", s->nr_tiles);
 	err = err ?: set_max(o, "heat_index", s->nr_buckets);
-	err = err ?: set_max(o, "heat_pages", s->nr_details);
-	err = err ?: set_max(o, "free_tiles", s->tile_lines);
-	return err ?: set_max(o, "free_pages", s->detail_lines);
+	err = err ?: set_max(o, "heat_pages", s->nr_tiles);
+	return err ?: set_max(o, "free_tiles", s->tile_lines);
 }
 
 static int share_maps(struct ht_object *o, const struct ht_object *with)
@@ -412,15 +410,12 @@ static int map_all(struct ht_object *o)
 	o->mem.bucket = map_memory(o, "heat_index", &err);
 	o->mem.detail = map_memory(o, "heat_pages", &err);
 	o->mem.free_tiles = map_memory(o, "free_tiles", &err);
-	o->mem.free_pages = map_memory(o, "free_pages", &err);
 	o->src.inject = map_memory(o, "inject", &err);
 	o->ranges = map_memory(o, "ranges", &err);
 	o->moves = map_memory(o, "moves", &err);
 	if (err)
 		return err;
 	o->mem.nr_tiles = bpf_map__max_entries(bpf_object__find_map_by_name(o->obj, "heat"));
-	o->mem.nr_details =
-		bpf_map__max_entries(bpf_object__find_map_by_name(o->obj, "heat_pages"));
 	o->mem.nr_buckets =
 		bpf_map__max_entries(bpf_object__find_map_by_name(o->obj, "heat_index"));
 	return 0;

@@ -258,8 +258,8 @@ static void give_details(const struct run *r, struct ht_heatmap *hm)
 	for (i = 0; i < r->nr; i++) {
 		const struct ht_spot *sp = &r->space->spot[r->first + i];
 
-		if (sp->tile && !ht_heatmap_give_detail(hm, sp->tile))
-			return;
+		if (sp->tile)
+			ht_heatmap_give_detail(hm, sp->tile);
 	}
 }
 
@@ -496,8 +496,7 @@ static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *h
 	signal = signal_share(&h);
 	if (signal > 0)
 		return emit_strata(rs, r, epoch, &h, signal);
-	/* All pages alike, or all gone cold: one range says as much, and the blocks serve others.
-	 */
+	/* Gone cold: one range says as much, for a line less a sample. */
 	if (!h.sum && r->heat < 1)
 		drop_details(r, hm);
 	return emit_whole(rs, r, epoch);

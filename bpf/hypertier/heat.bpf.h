@@ -5,7 +5,9 @@
  *
  * The common path is laid out for cache misses and mispredicted branches, which are all it costs:
  * one line of the index, one of the tile, one of its detail if it has any, and no branch that
- * depends on a counter's value where arithmetic does.
+ * depends on a counter's value where arithmetic does. The index alone says where both the tile and
+ * its detail are, so that the processor fetches the two at once: whoever has a tile's id passes it
+ * on beside the tile.
  */
 #ifndef HYPERTIER_HEAT_BPF_H
 #define HYPERTIER_HEAT_BPF_H
@@ -22,15 +24,16 @@
 #define HT_TEST_EVERY 8 /* samples between two tests for dispersion, a power of two */
 #define HT_FIRST_WAY(hash) (HT_HASH_WAY(hash) & ~1U)
 
-static __always_inline struct ht_tile *ht_tile_of_key(__u32 slot, __u64 key)
+static __always_inline struct ht_tile *ht_tile_of_key(__u32 slot, __u64 key, __u32 *id)
 {
-	__u32 id = slot & HT_ID_MASK;
-	struct ht_tile *t = bpf_map_lookup_elem(&heat, &id);
+	__u32 nr = slot & HT_ID_MASK;
+	struct ht_tile *t = bpf_map_lookup_elem(&heat, &nr);
 
+	*id = nr;
 	return ht_likely(t && t->key == key) ? t : NULL;
 }
 
-static __always_inline struct ht_tile *ht_find_in(__u32 bucket, __u64 hash, __u64 key)
+static __always_inline struct ht_tile *ht_find_in(__u32 bucket, __u64 hash, __u64 key, __u32 *id)
 {
 	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
 	__u32 tag = HT_HASH_TAG(hash), i, slot;
@@ -42,7 +45,7 @@ static __always_inline struct ht_tile *ht_find_in(__u32 bucket, __u64 hash, __u6
 		slot = HT_READ_ONCE(b->slot[i]);
 		if (slot >> HT_TAG_SHIFT != tag)
 			continue;
-		t = ht_tile_of_key(slot, key);
+		t = ht_tile_of_key(slot, key, id);
 		if (t)
 			return t;
 	}
@@ -54,7 +57,8 @@ static __always_inline struct ht_tile *ht_find_in(__u32 bucket, __u64 hash, __u6
  * it would be mispredicted for every fifth sample, each time at the cost of the cache misses that
  * could have been under way. A wrong choice (both tags match) is put right by ht_find_slow().
  */
-static __always_inline struct ht_tile *ht_find_fast(struct ht_ctl *c, __u64 hash, __u64 key)
+static __always_inline struct ht_tile *ht_find_fast(struct ht_ctl *c, __u64 hash, __u64 key,
+						    __u32 *id)
 {
 	__u32 bucket = HT_HASH_BUCKET(hash, c->nr_buckets), way = HT_FIRST_WAY(hash);
 	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
@@ -67,22 +71,22 @@ static __always_inline struct ht_tile *ht_find_fast(struct ht_ctl *c, __u64 hash
 	tag_diff = slot0 >> HT_TAG_SHIFT ^ HT_HASH_TAG(hash);
 	first = (tag_diff - 1) >> 63;	/* 1 if the tags are equal */
 	asm volatile("" : "+r"(first)); /* or the compiler makes it the branch again */
-	return ht_tile_of_key(slot1 ^ ((slot0 ^ slot1) & -first), key);
+	return ht_tile_of_key(slot1 ^ ((slot0 ^ slot1) & -first), key, id);
 }
 
-static __noinline struct ht_tile *ht_find_slow(struct ht_ctl *c, __u64 key)
+static __noinline struct ht_tile *ht_find_slow(struct ht_ctl *c, __u64 key, __u32 *id)
 {
 	__u64 hash = ht_hash(key);
-	struct ht_tile *t = ht_find_in(HT_HASH_BUCKET(hash, c->nr_buckets), hash, key);
+	struct ht_tile *t = ht_find_in(HT_HASH_BUCKET(hash, c->nr_buckets), hash, key, id);
 
-	return t ?: ht_find_in(HT_HASH_BUCKET2(hash, c->nr_buckets), hash, key);
+	return t ?: ht_find_in(HT_HASH_BUCKET2(hash, c->nr_buckets), hash, key, id);
 }
 
-static __always_inline struct ht_tile *ht_find_tile(struct ht_ctl *c, __u64 key)
+static __always_inline struct ht_tile *ht_find_tile(struct ht_ctl *c, __u64 key, __u32 *id)
 {
-	struct ht_tile *t = ht_find_fast(c, ht_hash(key), key);
+	struct ht_tile *t = ht_find_fast(c, ht_hash(key), key, id);
 
-	return t ?: ht_find_slow(c, key);
+	return t ?: ht_find_slow(c, key, id);
 }
 
 /*
@@ -121,7 +125,7 @@ enum ht_place { HT_PLACE_FULL, HT_PLACE_DONE, HT_PLACE_OTHER };
 static __always_inline enum ht_place ht_place_in(__u32 bucket, __u64 hash, __u64 key, __u32 slot)
 {
 	struct ht_bucket *b = bpf_map_lookup_elem(&heat_index, &bucket);
-	__u32 i, way = HT_FIRST_WAY(hash), old, *p;
+	__u32 i, way = HT_FIRST_WAY(hash), old, id, *p;
 
 	if (!b)
 		return HT_PLACE_FULL;
@@ -132,7 +136,7 @@ static __always_inline enum ht_place ht_place_in(__u32 bucket, __u64 hash, __u64
 			old = __sync_val_compare_and_swap(p, 0, slot);
 		if (!old)
 			return HT_PLACE_DONE;
-		if (old >> HT_TAG_SHIFT == HT_HASH_TAG(hash) && ht_tile_of_key(old, key))
+		if (old >> HT_TAG_SHIFT == HT_HASH_TAG(hash) && ht_tile_of_key(old, key, &id))
 			return HT_PLACE_OTHER;
 	}
 	return HT_PLACE_FULL;
@@ -218,56 +222,44 @@ static __always_inline void ht_seed_detail(struct ht_detail *d, const struct ht_
 }
 
 /*
- * The tile is marked first, so that one CPU only takes a block for it; others find an id without
- * an element meanwhile and skip the page. The evidence is used up: a tile whose detail the loader
- * takes back has to show it anew.
+ * Each tile has a block of its own, with old counts in it. Two CPUs may prepare it at once, to the
+ * same end; what one counts before the other is done may be lost. The evidence is used up: a tile
+ * whose detail the loader takes back has to show it anew.
  */
-static __noinline void ht_give_detail(struct ht_ctl *c, struct ht_tile *t, struct ht_cpu_stats *st)
+static __noinline void ht_give_detail(struct ht_tile *t, __u32 id, struct ht_cpu_stats *st)
 {
-	struct ht_detail *d;
-	__u32 id;
+	struct ht_detail *d = bpf_map_lookup_elem(&heat_pages, &id);
 
-	if (HT_READ_ONCE(c->free_pages_head) == HT_READ_ONCE(c->free_pages_tail)) {
-		st->no_detail++;
+	if (!d || HT_READ_ONCE(t->detail))
 		return;
-	}
-	if (__sync_val_compare_and_swap(&t->detail, 0, HT_DETAIL_CLAIMED))
-		return;
-	id = ht_pop(&free_pages, &c->free_pages_head, &c->free_pages_tail, c->free_pages_mask);
-	d = bpf_map_lookup_elem(&heat_pages, &id);
-	if (!id || !d) {
-		HT_WRITE_ONCE(t->detail, 0);
-		st->no_detail++;
-		return;
-	}
 	ht_seed_detail(d, t);
 	t->win_n = 0;
 	t->win_r = 0;
 	t->acc_r = 0;
 	t->acc_e = 0;
-	HT_WRITE_ONCE(t->detail, id);
-	st->details++;
+	if (!__sync_val_compare_and_swap(&t->detail, 0, id))
+		st->details++;
 }
 
 /*
- * A mild skew does not show in bits. A tile with enough samples is looked at by page; the loader
- * takes the block back if its pages turn out alike, and so many samples later looks again.
+ * A mild skew does not show in bits: a tile with enough samples is counted by page as well. The loader
+ * drops the detail of memory that has gone cold.
  */
-static __always_inline void ht_test_tile(struct ht_ctl *c, struct ht_tile *t,
-					 struct ht_cpu_stats *st)
+static __always_inline void ht_test_tile(struct ht_tile *t, __u32 id, struct ht_cpu_stats *st)
 {
 	if (t->win_n >= HT_LOOK || ht_dispersed(t))
-		ht_give_detail(c, t, st);
+		ht_give_detail(t, id, st);
 }
 
-static __always_inline void ht_count_page(struct ht_ctl *c, struct ht_tile *t, __u32 page,
+/* The tile says whether there is detail, its id where: see the top of this file. */
+static __always_inline void ht_count_page(struct ht_tile *t, __u32 id, __u32 page,
 					  struct ht_cpu_stats *st)
 {
-	__u32 id = HT_READ_ONCE(t->detail), nib, n = t->win_n, cell = HT_CELL(page);
+	__u32 nib, n = t->win_n, cell = HT_CELL(page);
 	struct ht_detail *d;
 	__u64 *word;
 
-	if (id) {
+	if (HT_READ_ONCE(t->detail)) {
 		d = bpf_map_lookup_elem(&heat_pages, &id);
 		if (!d)
 			return;
@@ -287,7 +279,7 @@ static __always_inline void ht_count_page(struct ht_ctl *c, struct ht_tile *t, _
 	*word |= 1ULL << (cell & 63);
 	/* By the CPU's count, not the tile's: a branch the processor can foresee. */
 	if (ht_unlikely(!(st->counted & (HT_TEST_EVERY - 1))))
-		ht_test_tile(c, t, st);
+		ht_test_tile(t, id, st);
 }
 
 static __always_inline __u32 ht_halve(__u32 v, __u32 ticks)
@@ -345,21 +337,23 @@ static __always_inline void ht_age_pages(struct ht_detail *d, __u32 tick, __u32 
  * One CPU ages a tile: the one that moves its tick. A tick that is ahead of ours (the loader moved
  * the clock after we read it) is left alone.
  */
-static __noinline void ht_age_tile(struct ht_ctl *c, struct ht_tile *t, struct ht_cpu_stats *st)
+static __noinline void ht_age_tile(struct ht_ctl *c, struct ht_tile *t, __u32 id,
+				   struct ht_cpu_stats *st)
 {
-	__u32 old = HT_READ_ONCE(t->tick), now = HT_READ_ONCE(c->tick), ticks = now - old, id;
+	__u32 old = HT_READ_ONCE(t->tick), now = HT_READ_ONCE(c->tick), ticks = now - old;
 	struct ht_detail *d;
+	bool detail;
 
 	if ((__s32)ticks <= 0 || __sync_val_compare_and_swap(&t->tick, old, now) != old)
 		return;
-	id = HT_READ_ONCE(t->detail);
+	detail = HT_READ_ONCE(t->detail);
 	t->total = ht_ops_age(t->total, ticks);
 	t->writes = ht_halve(t->writes, ticks);
 	/* Few samples a window never come to a test: their last one is here. */
-	if (!id && ht_dispersed(t))
-		ht_give_detail(c, t, st);
+	if (!detail && ht_dispersed(t))
+		ht_give_detail(t, id, st);
 	ht_roll_window(t, ticks);
-	d = id ? bpf_map_lookup_elem(&heat_pages, &id) : NULL;
+	d = detail ? bpf_map_lookup_elem(&heat_pages, &id) : NULL;
 	if (d)
 		ht_age_pages(d, now, ht_page_halvings(now, ticks));
 	st->aged++;

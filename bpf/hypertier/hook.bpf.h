@@ -97,7 +97,7 @@ static long ht_age_one(__u32 i, void *arg)
 	if (!t || !c || !st)
 		return 1;
 	if (t->key && t->tick != c->tick)
-		ht_age_tile(c, t, st);
+		ht_age_tile(c, t, id, st);
 	return 0;
 }
 

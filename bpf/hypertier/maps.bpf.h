@@ -25,7 +25,6 @@ HT_MMAP_ARRAY(heat, struct ht_tile, 4096);
 HT_MMAP_ARRAY(heat_index, struct ht_bucket, 512);
 HT_MMAP_ARRAY(heat_pages, struct ht_detail, 4096);
 HT_MMAP_ARRAY(free_tiles, struct ht_id_line, 256);
-HT_MMAP_ARRAY(free_pages, struct ht_id_line, 256);
 HT_MMAP_ARRAY(inject, struct ht_inject_rec, HT_INJECT_MAX);
 HT_MMAP_ARRAY(ranges, struct ht_range, HT_RANGES_MAX);
 HT_MMAP_ARRAY(moves, struct ht_move, HT_MOVES_MAX);

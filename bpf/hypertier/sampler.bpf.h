@@ -53,7 +53,8 @@ static __always_inline bool ht_is_target(__u32 tgid)
  * The way of a sample whose tile is not in the index: of a process that is no target, or the first
  * one of its tile. A sample the policy ignores makes no tile.
  */
-static __noinline struct ht_tile *ht_miss(struct ht_ctl *c, __u64 key, struct ht_cpu_stats *st)
+static __noinline struct ht_tile *ht_miss(struct ht_ctl *c, __u64 key, __u32 *id,
+					  struct ht_cpu_stats *st)
 {
 	int drop;
 
@@ -62,7 +63,7 @@ static __noinline struct ht_tile *ht_miss(struct ht_ctl *c, __u64 key, struct ht
 		st->drop[drop < HT_DROP_NR ? drop : 0]++;
 		return NULL;
 	}
-	return ht_find_slow(c, key);
+	return ht_find_slow(c, key, id);
 }
 
 static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
@@ -70,7 +71,7 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 {
 	__u64 key = HT_KEY(s->tgid, s->addr);
 	struct ht_tile *t;
-	__u32 weight, total;
+	__u32 weight, total, id = 0;
 
 	st->seen++;
 	st->by_source[s->source & 7]++;
@@ -83,7 +84,7 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 		return;
 	}
 	/* tgid 0 has no user memory, and its lowest key would be that of a free tile. */
-	t = s->tgid ? ht_find_tile(c, key) : NULL;
+	t = s->tgid ? ht_find_tile(c, key, &id) : NULL;
 	if (ht_unlikely(!t) && !ht_is_target(s->tgid)) {
 		st->drop[HT_DROP_NOT_TARGET]++;
 		return;
@@ -96,19 +97,19 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 		return;
 	}
 	if (ht_unlikely(!t)) {
-		t = ht_miss(c, key, st);
+		t = ht_miss(c, key, &id, st);
 		if (!t)
 			return;
 	}
 	if (ht_unlikely(t->tick != c->tick))
-		ht_age_tile(c, t, st);
+		ht_age_tile(c, t, id, st);
 	total = t->total + weight;
 	t->total = ht_unlikely(total < weight) ? ~0U : total;
 	if (s->write)
 		t->writes++;
 	/* DAMON names regions: the page of its sample is only where a tile begins. */
 	if (s->source != HT_SRC_DAMON)
-		ht_count_page(c, t, s->addr >> HT_PAGE_SHIFT & (HT_TILE_PAGES - 1), st);
+		ht_count_page(t, id, s->addr >> HT_PAGE_SHIFT & (HT_TILE_PAGES - 1), st);
 	st->counted++;
 }
 

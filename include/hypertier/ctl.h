@@ -8,20 +8,16 @@
 
 #include "abi.h"
 
-/* Heads are advanced by the sampler (compare and swap), tails by the loader; both only grow. */
+/* The sampler advances the head (compare and swap), the loader the tail; both only grow. */
 struct ht_ctl {
 	__u32 abi;
 	__u32 enabled; /* 0: every sample is dropped as HT_DROP_DISABLED */
 	__u32 tick; /* aging clock, advanced by the loader with the volume of samples */
 	__u32 nr_buckets; /* a power of two */
 	__u32 nr_tiles; /* tiles incl. the unused element 0 */
-	__u32 nr_pages; /* page-detail blocks incl. the unused element 0 */
 	__u32 free_mask; /* entries of free_tiles - 1; a power of two - 1 */
-	__u32 free_pages_mask;
 	__u32 free_head;
 	__u32 free_tail;
-	__u32 free_pages_head;
-	__u32 free_pages_tail;
 	__u32 generation; /* +1 for each policy that took over */
 	__u32 source; /* enum ht_source_id in use */
 	__u64 heartbeat_ns; /* CLOCK_MONOTONIC of the loader's last epoch */

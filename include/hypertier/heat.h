@@ -2,19 +2,19 @@
 /*
  * The heat map, shared by the sampler (BPF, any context including NMI) and the loader (mmap).
  *
- * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile is one cache line: its
- * aged sample count, and one bit per pair of pages that tells "sampled in this window". Whether page
- * detail is worth having is a property of the samples: if they repeat on few pages (the repeats
- * exceed what a uniform spread would give), the tile is dispersed and gets a block of 512 four-bit
- * page counters. A tile with many samples gets one as well, to be looked at more closely; where its
- * pages turn out alike, the block is taken back.
+ * Memory is seen in tiles of 2 MiB of one process's virtual addresses. A tile is one cache line:
+ * its aged sample count, and one bit per pair of pages that tells "sampled in this window". Whether
+ * page detail is worth having is a property of the samples: if they repeat on few pages (the
+ * repeats exceed what a uniform spread would give), the tile is dispersed and uses its block of 512
+ * four-bit page counters. A tile with many samples uses it as well: a mild skew shows in counts only.
+ * The loader drops the detail of memory that has gone cold.
  *
  * All maps are mmap-able arrays, preallocated and direct-indexed, so the sampler never allocates
  * and user space reads without system calls:
  *   heat        array of struct ht_tile, element 0 unused (id 0 means "none")
  *   heat_index  array of struct ht_bucket: key -> tile id, a 16-way set of two choices
- *   heat_pages  array of struct ht_detail, element 0 unused
- *   free_tiles, free_pages   rings of free ids: the loader produces, the sampler consumes
+ *   heat_pages  array of struct ht_detail: that of tile n is element n
+ *   free_tiles  ring of free ids: the loader produces, the sampler consumes
  * Counters are racy by intent: a lost increment is a sampling error, an atomic one costs 4 ns.
  */
 #ifndef HYPERTIER_HEAT_H
@@ -48,7 +48,7 @@ struct ht_tile {
 	__u64 key;    /* HT_KEY(), 0 = free */
 	__u32 total;  /* weight sampled, aged */
 	__u32 tick;   /* aging tick up to which this tile has been aged */
-	__u32 detail; /* id in heat_pages, 0 = none, HT_DETAIL_CLAIMED = about to get one */
+	__u32 detail; /* its element of heat_pages is in use: the tile's own id, else 0 */
 	__u16 win_n;  /* samples in this window (one aging tick), at most HT_WIN_MAX */
 	__u16 win_r;  /* of these, samples that hit a cell already sampled in the window */
 	__u16 acc_r;  /* repeats of earlier windows, aged */
@@ -59,9 +59,8 @@ struct ht_tile {
 _Static_assert(sizeof(struct ht_tile) == 64, "a tile is a cache line");
 
 #define HT_WIN_MAX 4095 /* enough for any test, and acc_e never overflows */
-/* A tile with so many samples in a window is looked at by page whatever its repeats say. */
+/* A tile with so many samples in a window is counted by page whatever its repeats say. */
 #define HT_LOOK 256
-#define HT_DETAIL_CLAIMED (~0U)
 
 /* Page p is bits 4 * (p % 16) .. + 3 of word p / 16. */
 struct ht_detail {

@@ -35,8 +35,7 @@ struct ht_cpu_stats {
 	__u64 counted;
 	__u64 drop[HT_DROP_NR];
 	__u64 tiles; /* tiles taken into use */
-	__u64 details; /* page-detail blocks taken into use */
-	__u64 no_detail; /* dispersed tiles that found no free block */
+	__u64 details; /* tiles that got page detail */
 	__u64 aged; /* tiles aged on touch */
 	__u64 page_hits; /* samples counted into a detail block */
 	__u64 page_prior; /* sum of the counts that these pages had: what was predictable */

@@ -25,8 +25,7 @@
 #include <hypertier/stats.h>
 
 struct env_size {
-	uint32_t tiles; /* usable ones: the map has one more */
-	uint32_t pages;
+	uint32_t tiles;	  /* usable ones: the map has one more */
 	uint32_t buckets; /* a power of two */
 };
 
@@ -36,7 +35,7 @@ struct env {
 	struct ht_tile *heat;
 	struct ht_bucket *index;
 	struct ht_detail *pages;
-	struct ht_id_line *free_tiles, *free_pages;
+	struct ht_id_line *free_tiles;
 	struct ht_inject_rec *inject;
 	struct ht_range *ranges;
 	struct ht_move *moves;
@@ -94,16 +93,13 @@ static inline void env_reset(struct env *e)
 
 	memset(c, 0, sizeof(*c));
 	memset(e->heat, 0, (e->size.tiles + 1) * sizeof(*e->heat));
-	memset(e->pages, 0, (e->size.pages + 1) * sizeof(*e->pages));
+	memset(e->pages, 0, (e->size.tiles + 1) * sizeof(*e->pages));
 	memset(e->index, 0, e->size.buckets * sizeof(*e->index));
 	c->abi = HT_ABI_VERSION;
 	c->nr_buckets = e->size.buckets;
 	c->nr_tiles = e->size.tiles + 1;
-	c->nr_pages = e->size.pages + 1;
 	c->free_mask = env_pow2(e->size.tiles + 1) - 1;
-	c->free_pages_mask = env_pow2(e->size.pages + 1) - 1;
 	env_fill_ring(e->free_tiles, &c->free_head, &c->free_tail, e->size.tiles);
-	env_fill_ring(e->free_pages, &c->free_pages_head, &c->free_pages_tail, e->size.pages);
 	c->source = HT_SRC_EMULATED;
 	c->enabled = 1;
 }
@@ -121,9 +117,8 @@ static inline int env_set_sizes(struct env *e)
 
 	return env_set_size(e, "heat", s->tiles + 1) ?:
 	       env_set_size(e, "heat_index", s->buckets) ?:
-	       env_set_size(e, "heat_pages", s->pages + 1) ?:
-	       env_set_size(e, "free_tiles", env_pow2(s->tiles + 1) / HT_IDS_PER_LINE) ?:
-	       env_set_size(e, "free_pages", env_pow2(s->pages + 1) / HT_IDS_PER_LINE);
+	       env_set_size(e, "heat_pages", s->tiles + 1) ?:
+	       env_set_size(e, "free_tiles", env_pow2(s->tiles + 1) / HT_IDS_PER_LINE);
 }
 
 static inline int env_map_all(struct env *e)
@@ -133,12 +128,11 @@ static inline int env_map_all(struct env *e)
 	e->index = env_map(e, "heat_index");
 	e->pages = env_map(e, "heat_pages");
 	e->free_tiles = env_map(e, "free_tiles");
-	e->free_pages = env_map(e, "free_pages");
 	e->inject = env_map(e, "inject");
 	e->ranges = env_map(e, "ranges");
 	e->moves = env_map(e, "moves");
-	return e->ctl && e->heat && e->index && e->pages && e->free_tiles && e->free_pages &&
-			       e->inject && e->ranges && e->moves
+	return e->ctl && e->heat && e->index && e->pages && e->free_tiles && e->inject &&
+			       e->ranges && e->moves
 		       ? 0
 		       : -ENOMEM;
 }
@@ -189,7 +183,6 @@ static inline void env_close(struct env *e)
 	env_unmap(e, "heat_index", e->index);
 	env_unmap(e, "heat_pages", e->pages);
 	env_unmap(e, "free_tiles", e->free_tiles);
-	env_unmap(e, "free_pages", e->free_pages);
 	env_unmap(e, "inject", e->inject);
 	env_unmap(e, "ranges", e->ranges);
 	env_unmap(e, "moves", e->moves);

@@ -19,7 +19,6 @@
 #define UNUSED __attribute__((unused))
 #define PAGE 4096ULL
 #define TILES 1023U
-#define PAGES 255U
 #define TGID 4711U
 #define VA 0x7f0000000000ULL
 
@@ -31,7 +30,7 @@ static struct fixture {
 
 static int load(void **state, const char *path)
 {
-	static const struct env_size size = { .tiles = TILES, .pages = PAGES, .buckets = 128 };
+	static const struct env_size size = { .tiles = TILES, .buckets = 128 };
 	int err = env_open(&fix.env, path, &size) ?: env_load(&fix.env);
 
 	*state = &fix.env;

@@ -105,7 +105,7 @@ static void test_perf(void **state)
 /* The fentry program needs an object of its own: it is loaded only where it is asked for. */
 static int load_fentry(struct env *e)
 {
-	static const struct env_size size = { .tiles = TILES, .pages = PAGES, .buckets = 128 };
+	static const struct env_size size = { .tiles = TILES, .buckets = 128 };
 	struct bpf_program *p;
 	int err = env_open(e, "build/policies/range.bpf.o", &size);
 

@@ -12,7 +12,10 @@ static const struct ht_detail *detail(struct env *e, uint64_t va)
 	struct ht_tile *t = env_tile(e, TGID, va);
 
 	assert_non_null(t);
-	return t->detail && t->detail <= PAGES ? &e->pages[t->detail] : NULL;
+	if (!t->detail)
+		return NULL;
+	assert_int_equal(t->detail, t - e->heat);
+	return &e->pages[t->detail];
 }
 
 /* Samples on few pages of a tile until it has detail; fails if it takes too many. */
@@ -37,7 +40,6 @@ static void test_dispersed(void **state)
 	disperse(e, VA);
 	since(e, &st);
 	assert_int_equal(st.details, 1);
-	assert_int_equal(e->ctl->free_pages_head, 1);
 	assert_int_equal(st.counted, 64);
 
 	/* From here on page by page, exactly. */
@@ -261,28 +263,56 @@ static void test_detail_age(void **state)
 	}
 }
 
-static void test_no_detail(void **state)
+/* Every tile can have page detail, each its own; what an earlier use left there is gone. */
+static void test_all_tiles(void **state)
 {
 	struct env *e = *state;
 	struct ht_cpu_stats st;
-	uint32_t i;
+	struct ht_tile *t;
+	uint32_t i, p;
 
-	for (i = 0; i < PAGES + 1; i++)
-		put_n(e, VA + i * HT_TILE_SIZE, 64);
+	memset(e->pages, 0xff, (TILES + 1) * sizeof(*e->pages));
+	for (i = 0; i < TILES; i++)
+		put_n(e, VA + i * HT_TILE_SIZE + i % HT_TILE_PAGES * PAGE, 64);
 	run_queued(e);
 	since(e, &st);
-	assert_int_equal(st.details, PAGES);
-	assert_true(st.no_detail > 0);
-	assert_null(detail(e, VA + PAGES * HT_TILE_SIZE));
+	assert_int_equal(st.details, TILES);
+	for (i = 0; i < TILES; i++) {
+		t = env_tile(e, TGID, VA + i * HT_TILE_SIZE);
+		assert_int_equal(t->detail, t - e->heat);
+		for (p = 0; p < HT_TILE_PAGES; p++)
+			if (HT_CELL(p) == HT_CELL(i % HT_TILE_PAGES))
+				assert_true(ht_detail_get(&e->pages[t->detail], p) >= 1);
+			else
+				assert_int_equal(ht_detail_get(&e->pages[t->detail], p), 0);
+	}
+}
 
-	/* The loader takes one back and hands it out again. */
-	env_tile(e, TGID, VA)->detail = 0;
-	e->free_pages[(e->ctl->free_pages_tail & e->ctl->free_pages_mask) / 16]
-		.id[e->ctl->free_pages_tail % 16] = 1;
-	e->ctl->free_pages_tail++;
-	put_n(e, VA + PAGES * HT_TILE_SIZE, 16);
+/* A tile that is found the long way, in the index's second bucket, has its own block, too. */
+static void test_found_slowly(void **state)
+{
+	struct env *e = *state;
+	struct ht_tile *t;
+	uint64_t hash = ht_hash(HT_KEY(TGID, VA));
+	struct ht_bucket *first, *second;
+	uint32_t slot, i, way;
+
+	disperse(e, VA);
+	t = env_tile(e, TGID, VA);
+	slot = HT_HASH_TAG(hash) << HT_TAG_SHIFT | (uint32_t)(t - e->heat);
+	first = &e->index[HT_HASH_BUCKET(hash, e->ctl->nr_buckets)];
+	second = &e->index[HT_HASH_BUCKET2(hash, e->ctl->nr_buckets)];
+	for (i = 0; i < HT_WAYS && first->slot[i] != slot; i++)
+		;
+	assert_true(i < HT_WAYS);
+	first->slot[i] = 0;
+	way = (HT_HASH_WAY(hash) + 7) % HT_WAYS;
+	second->slot[way] = slot;
+	memset(&e->pages[t->detail], 0, sizeof(*e->pages));
+	put_n(e, VA + 33 * PAGE, 5);
 	run_queued(e);
-	assert_ptr_equal(detail(e, VA + PAGES * HT_TILE_SIZE), &e->pages[1]);
+	assert_int_equal(e->ctl->free_head, 1);
+	assert_int_equal(ht_detail_get(&e->pages[t - e->heat], 33), 5);
 }
 
 /* Once taken back, old evidence does not bring detail again. */
@@ -302,28 +332,6 @@ static void test_taken_back(void **state)
 	assert_int_equal(t->detail, 0);
 	e->ctl->tick += 20;
 	disperse(e, VA);
-}
-
-/* An id that is being filled in by another CPU, or one from a larger map, is no place to count. */
-static void test_claimed(void **state)
-{
-	struct env *e = *state;
-	struct ht_cpu_stats st;
-	struct ht_tile *t;
-
-	put_now(e, VA);
-	t = env_tile(e, TGID, VA);
-	t->detail = HT_DETAIL_CLAIMED;
-	put_n(e, VA, 20);
-	run_queued(e);
-	e->ctl->tick++;
-	put_n(e, VA, 20);
-	run_queued(e);
-	since(e, &st);
-	assert_int_equal(t->total, 21 / 2 + 20);
-	assert_int_equal(t->detail, HT_DETAIL_CLAIMED);
-	assert_int_equal(st.details, 0);
-	assert_int_equal(st.counted, 41);
 }
 
 /* DAMON's regions name no page: heat, but no evidence. */
@@ -351,9 +359,9 @@ int main(void)
 		cmocka_unit_test_setup(test_halves, fresh),
 		cmocka_unit_test_setup(test_slow, fresh),
 		cmocka_unit_test_setup(test_detail_age, fresh),
-		cmocka_unit_test_setup(test_no_detail, fresh),
+		cmocka_unit_test_setup(test_all_tiles, fresh),
+		cmocka_unit_test_setup(test_found_slowly, fresh),
 		cmocka_unit_test_setup(test_taken_back, fresh),
-		cmocka_unit_test_setup(test_claimed, fresh),
 		cmocka_unit_test_setup(test_regions, fresh),
 	};
 

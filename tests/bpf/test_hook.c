@@ -219,7 +219,7 @@ static void test_tick_init_exit(void **state)
 /* A policy without ops: every default. */
 static void test_defaults(void **state)
 {
-	static const struct env_size size = { .tiles = 15, .pages = 15, .buckets = 1 };
+	static const struct env_size size = { .tiles = 15, .buckets = 1 };
 	struct ht_batch_args a = { .first = 0, .nr = 3 };
 	struct ht_init_args init = {};
 	struct env e;

@@ -396,7 +396,6 @@ static void test_load(void **state)
 
 	load(&o, &op);
 	assert_int_equal(o.mem.nr_tiles, op.size.nr_tiles);
-	assert_int_equal(o.mem.nr_details, op.size.nr_details);
 	assert_int_equal(o.mem.nr_buckets, op.size.nr_buckets);
 	assert_true(o.map_bytes >= op.size.bytes);
 	for (int i = 0; i < HT_PROG_NR; i++)
@@ -405,9 +404,8 @@ static void test_load(void **state)
 	/* All of each map can be touched. */
 	o.mem.tile[o.mem.nr_tiles - 1].key = 1;
 	o.mem.bucket[o.mem.nr_buckets - 1].slot[HT_WAYS - 1] = 1;
-	o.mem.detail[o.mem.nr_details - 1].nib[31] = 1;
+	o.mem.detail[o.mem.nr_tiles - 1].nib[31] = 1;
 	o.mem.free_tiles[op.size.tile_lines - 1].id[HT_IDS_PER_LINE - 1] = 1;
-	o.mem.free_pages[op.size.detail_lines - 1].id[HT_IDS_PER_LINE - 1] = 1;
 	o.ranges[HT_RANGES_MAX - 1].score = 1;
 	o.moves[HT_MOVES_MAX - 1].score = 1;
 	o.src.inject[HT_INJECT_MAX - 1].addr = 1;

@@ -513,9 +513,9 @@ static void test_run_asks_for_detail(void **state)
 		for (int k = 0; k < 64 * 6; k++)
 			tu_sample(&f->m, TGID,
 				  f->s[0].spot[k % 64].va + tu_below(&f->rnd, hot) * TU_PAGE);
-		assert_int_equal(tu_free_details(&f->m), 100);
+		assert_int_equal(tu_details(&f->m), 0);
 		build(f);
-		assert_int_equal(tu_free_details(&f->m), hot < HT_TILE_PAGES ? 36 : 100);
+		assert_int_equal(tu_details(&f->m), hot < HT_TILE_PAGES ? 64 : 0);
 		finish(f);
 	}
 }
@@ -531,7 +531,7 @@ static void test_dense_run_gets_detail(void **state)
 		for (int i = 0; i < 32; i++)
 			tu_spray(&f->m, TGID, f->s[0].spot[i].va, samples, &f->rnd);
 		build(f);
-		assert_int_equal(tu_free_details(&f->m), samples == 4 ? 100 : 68);
+		assert_int_equal(tu_details(&f->m), samples == 4 ? 0 : 32);
 		/* Detail that has not counted yet takes nothing away from what rates tell. */
 		for (int i = 0; i < 32; i++)
 			tu_heat(&f->m, &f->s[0], i, i < 16 ? 100 : 900);
@@ -555,7 +555,7 @@ static void test_useless_detail(void **state)
 		for (int k = 0; k < 5 * HT_TILE_PAGES; k++)
 			tu_sample(&f->m, TGID, va + k % HT_TILE_PAGES * TU_PAGE);
 	}
-	assert_int_equal(tu_free_details(&f->m), 96);
+	assert_int_equal(tu_details(&f->m), 4);
 	build(f);
 	assert_int_equal(f->rs.nr, 1);
 	assert_int_equal(f->rs.strata, 0);
@@ -567,11 +567,11 @@ static void test_useless_detail(void **state)
 	build(f);
 	build(f);
 	assert_true(f->rs.strata > 0);
-	assert_int_equal(tu_free_details(&f->m), 96);
+	assert_int_equal(tu_details(&f->m), 4);
 	f->m.mem.ctl->tick += 40;
 	build(f);
 	build(f);
-	assert_int_equal(tu_free_details(&f->m), 100);
+	assert_int_equal(tu_details(&f->m), 0);
 	finish(f);
 }
 

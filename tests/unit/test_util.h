@@ -89,24 +89,22 @@ TU_UNUSED static void tu_map_alloc(struct tu_map *m, const struct ht_heatmap_siz
 		.ctl = tu_zalloc(1, sizeof(struct ht_ctl)),
 		.tile = tu_zalloc(s->nr_tiles, sizeof(struct ht_tile)),
 		.bucket = tu_zalloc(s->nr_buckets, sizeof(struct ht_bucket)),
-		.detail = tu_zalloc(s->nr_details, sizeof(struct ht_detail)),
+		.detail = tu_zalloc(s->nr_tiles, sizeof(struct ht_detail)),
 		.free_tiles = tu_zalloc(s->tile_lines, sizeof(struct ht_id_line)),
-		.free_pages = tu_zalloc(s->detail_lines, sizeof(struct ht_id_line)),
 		.nr_tiles = s->nr_tiles,
-		.nr_details = s->nr_details,
 		.nr_buckets = s->nr_buckets,
 	};
 }
 
-/* Room for so many tiles, each of which can have page detail. */
+/* Room for so many tiles. */
 TU_UNUSED static void tu_map_open(struct tu_map *m, uint32_t tiles)
 {
-	struct ht_heatmap_size s = { .nr_tiles = tiles + 1, .nr_details = tiles + 1 };
+	struct ht_heatmap_size s = { .nr_tiles = tiles + 1 };
 	uint32_t p = 16;
 
 	while (p < tiles + 1)
 		p *= 2;
-	s.tile_lines = s.detail_lines = p / HT_IDS_PER_LINE;
+	s.tile_lines = p / HT_IDS_PER_LINE;
 	s.nr_buckets = p * 2 / HT_WAYS;
 	tu_map_alloc(m, &s);
 	assert_int_equal(ht_heatmap_init(&m->hm, &m->mem), 0);
@@ -120,26 +118,18 @@ TU_UNUSED static void tu_map_close(struct tu_map *m)
 	free(m->mem.bucket);
 	free(m->mem.detail);
 	free(m->mem.free_tiles);
-	free(m->mem.free_pages);
 }
 
-/* Takes an id off a ring, 0 if it is empty. */
-TU_UNUSED static uint32_t tu_pop(const struct ht_id_line *ring, uint32_t *head, uint32_t tail,
-				 uint32_t mask)
-{
-	uint32_t h = *head;
-
-	if (h == tail)
-		return 0;
-	*head = h + 1;
-	return ring[(h & mask) / HT_IDS_PER_LINE].id[h % HT_IDS_PER_LINE];
-}
-
+/* Takes an id off the ring, 0 if it is empty. */
 TU_UNUSED static uint32_t tu_pop_tile(struct tu_map *m)
 {
 	struct ht_ctl *c = m->mem.ctl;
+	uint32_t h = c->free_head;
 
-	return tu_pop(m->mem.free_tiles, &c->free_head, c->free_tail, c->free_mask);
+	if (h == c->free_tail)
+		return 0;
+	c->free_head = h + 1;
+	return m->mem.free_tiles[(h & c->free_mask) / HT_IDS_PER_LINE].id[h % HT_IDS_PER_LINE];
 }
 
 /* The slot of a key in the index, NULL if it has none. */
@@ -219,12 +209,9 @@ TU_UNUSED static uint32_t tu_new_tile(struct tu_map *m, uint64_t key)
 
 TU_UNUSED static void tu_give_detail(struct tu_map *m, struct ht_tile *t)
 {
-	struct ht_ctl *c = m->mem.ctl;
-	uint32_t id = tu_pop(m->mem.free_pages, &c->free_pages_head, c->free_pages_tail,
-			     c->free_pages_mask);
+	uint32_t id = t - m->mem.tile;
 
-	if (!id || id >= m->mem.nr_details)
-		return;
+	memset(&m->mem.detail[id], 0, sizeof(m->mem.detail[id]));
 	for (unsigned int p = 0; p < HT_TILE_PAGES; p++)
 		if (t->touched[HT_CELL(p) / 64] >> (HT_CELL(p) % 64) & 1)
 			m->mem.detail[id].nib[p / 16] |= 1ULL << (p % 16 * 4);
@@ -243,8 +230,7 @@ TU_UNUSED static bool tu_dispersed(const struct ht_tile *t)
 TU_UNUSED static void tu_age(struct tu_map *m, struct ht_tile *t)
 {
 	uint32_t now = m->mem.ctl->tick, ticks = now - t->tick;
-	struct ht_detail *d =
-		t->detail && t->detail < m->mem.nr_details ? &m->mem.detail[t->detail] : NULL;
+	struct ht_detail *d = t->detail ? &m->mem.detail[t - m->mem.tile] : NULL;
 
 	if (!ticks)
 		return;
@@ -266,10 +252,8 @@ TU_UNUSED static void tu_count_page(struct tu_map *m, struct ht_tile *t, unsigne
 	unsigned int cell = HT_CELL(page);
 	__u64 bit = 1ULL << (cell % 64), *word;
 
-	if (t->detail >= m->mem.nr_details)
-		return;
 	if (t->detail) {
-		word = &m->mem.detail[t->detail].nib[page / 16];
+		word = &m->mem.detail[t - m->mem.tile].nib[page / 16];
 		if ((*word >> (page % 16 * 4) & 15) < HT_PAGE_MAX)
 			*word += 1ULL << (page % 16 * 4);
 		return;
@@ -324,9 +308,14 @@ TU_UNUSED static const struct ht_live *tu_live(const struct tu_map *m, uint32_t 
 	return NULL;
 }
 
-TU_UNUSED static uint32_t tu_free_details(const struct tu_map *m)
+/* Tiles with page detail. */
+TU_UNUSED static uint32_t tu_details(const struct tu_map *m)
 {
-	return m->mem.ctl->free_pages_tail - m->mem.ctl->free_pages_head;
+	uint32_t nr = 0;
+
+	for (uint32_t i = 1; i < m->mem.nr_tiles; i++)
+		nr += m->mem.tile[i].detail != 0;
+	return nr;
 }
 
 /* ---- address spaces made up in memory ---- */

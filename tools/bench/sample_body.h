@@ -174,9 +174,7 @@ static int body_open(struct body *b, const struct body_case *c)
 
 	/* As the loader would size them for a machine of that much memory. */
 	ht_heatmap_size(&hs, (uint64_t)c->gib << 30);
-	size = (struct env_size){ .tiles = hs.nr_tiles - 1,
-				  .pages = hs.nr_details - 1,
-				  .buckets = hs.nr_buckets };
+	size = (struct env_size){ .tiles = hs.nr_tiles - 1, .buckets = hs.nr_buckets };
 	err = env_open(&b->env, "build/bench/sample.bpf.o", &size);
 	if (err)
 		return err;
@@ -279,8 +277,8 @@ static double body_map_bytes(struct body *b, const char *name)
 
 static void body_memory(struct body *b, const struct body_case *c, struct body_result *r)
 {
-	static const char *const maps[] = { "control",	  "heat",	"heat_index",
-					    "heat_pages", "free_tiles", "free_pages" };
+	static const char *const maps[] = { "control", "heat", "heat_index", "heat_pages",
+					    "free_tiles" };
 	double unit = 1024.0 * c->gib, index = b->env.size.buckets * sizeof(struct ht_bucket);
 	struct ht_ctl *ctl = b->env.ctl;
 	size_t i;
@@ -289,9 +287,10 @@ static void body_memory(struct body *b, const struct body_case *c, struct body_r
 	for (i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		r->tile_kib += body_map_bytes(b, maps[i]) / unit;
 	r->tiles = ctl->free_head;
-	r->details = b->env.size.pages - (ctl->free_pages_tail - ctl->free_pages_head);
-	r->used_kib = (r->tiles * (sizeof(struct ht_tile) + 4) +
-		       r->details * (sizeof(struct ht_detail) + 4.0) + index) /
+	for (r->details = 0, i = 1; i <= r->tiles; i++)
+		r->details += b->env.heat[i].detail != 0;
+	r->used_kib = (r->tiles * (sizeof(struct ht_tile) + 4.0) +
+		       r->details * sizeof(struct ht_detail) + index) /
 		      unit;
 	r->flat_kib = body_map_bytes(b, "flat") / unit;
 	r->lru_kib = body_map_bytes(b, "lru") / unit;
@@ -345,25 +344,15 @@ static bool body_alike(const struct ht_detail *d)
 	return sum >= 128 && squares * HT_TILE_PAGES / sum - sum < 511 + 3 * sqrt(2 * 511);
 }
 
-/*
- * The loader's part, once a round: detail of tiles whose pages turned out alike goes back on the
- * ring. Between two rounds nothing else runs here, so the blocks are free at once.
- */
+/* The loader's part, once a round: detail of tiles whose pages turned out alike is taken back. */
 static void body_take_back(struct body *b)
 {
 	struct ht_ctl *c = b->env.ctl;
-	uint32_t i, pos, id;
+	uint32_t i;
 
-	for (i = 1; i <= c->free_head; i++) {
-		id = b->env.heat[i].detail;
-		if (!id || id > b->env.size.pages || !body_alike(&b->env.pages[id]))
-			continue;
-		b->env.heat[i].detail = 0;
-		memset(&b->env.pages[id], 0, sizeof(b->env.pages[id]));
-		pos = c->free_pages_tail & c->free_pages_mask;
-		b->env.free_pages[pos / HT_IDS_PER_LINE].id[pos % HT_IDS_PER_LINE] = id;
-		c->free_pages_tail++;
-	}
+	for (i = 1; i <= c->free_head; i++)
+		if (b->env.heat[i].detail && body_alike(&b->env.pages[i]))
+			b->env.heat[i].detail = 0;
 }
 
 static int body_rounds(struct body *b, const struct body_case *c, struct body_result *r)

@@ -149,7 +149,7 @@ static void fault_read_tiles(struct fault *f)
 
 static int fault_open(struct fault *f)
 {
-	static const struct env_size size = { .tiles = 1023, .pages = 511, .buckets = 128 };
+	static const struct env_size size = { .tiles = 1023, .buckets = 128 };
 	size_t len = (size_t)FAULT_PAGES << HT_PAGE_SHIFT;
 	enum fault_way way;
 	int err;
