@@ -90,6 +90,18 @@ static uint64_t frame_of(const void *p)
 	return entry & ((1ULL << 55) - 1);
 }
 
+/* Not every kernel maps the zero page where memory is only read. */
+static bool has_zero_page(void)
+{
+	char *p = map_tiles(2 * TILE, MADV_NOHUGEPAGE);
+	volatile char sink = p[0] + p[TILE];
+	bool same = frame_of(p) == frame_of(p + TILE);
+
+	(void)sink;
+	munmap(p, 2 * TILE);
+	return same;
+}
+
 static void query(struct env *e, const void *p, size_t nr)
 {
 	assert_int_equal(ht_placement_query(e->pl, getpid(), (uintptr_t)p, nr, e->place), 0);
@@ -99,6 +111,7 @@ static void test_own_pages(void **state)
 {
 	struct env *e = *state;
 	char *p = map_tiles(4 * TILE, MADV_NOHUGEPAGE);
+	bool zero = has_zero_page();
 	volatile char sink;
 
 	open_host(e);
@@ -111,7 +124,7 @@ static void test_own_pages(void **state)
 	(void)sink;
 	query(e, p, 2048);
 	for (int i = 0; i < 2048; i++) {
-		bool there = i < 100 || i == 1300;
+		bool there = i < 100 || i == 1300 || (i == 600 && !zero);
 
 		assert_int_equal(e->place[i].node, there ? 0 : HT_NODE_NONE);
 		if (!there)
@@ -173,6 +186,7 @@ static void test_huge(void **state)
 {
 	struct env *e = *state;
 	char *p = map_tiles(4 * TILE, MADV_HUGEPAGE);
+	int nr = has_zero_page() ? 2048 : 1536;
 	bool huge[4];
 
 	open_host(e);
@@ -187,7 +201,7 @@ static void test_huge(void **state)
 	if (!huge[0] || !huge[2])
 		skip(); /* no huge pages here, or none free */
 	query(e, p, 2048);
-	for (int i = 0; i < 2048; i++) {
+	for (int i = 0; i < nr; i++) {
 		assert_int_equal(e->place[i].node, i < 1536 ? 0 : HT_NODE_NONE);
 		assert_int_equal(e->place[i].flags & HT_PAGE_THP,
 				 i / 512 == 0 || i / 512 == 2 ? HT_PAGE_THP : 0);
