@@ -21,7 +21,10 @@
 #include "state.h"
 
 #define BILL_MS 60000
-#define ACCEPTS 64 /* between two decisions: what a flood of connections may cost */
+#define ACCEPTS 64    /* between two decisions: what a flood of connections may cost */
+#define LOOKS 10      /* in a period, at VMs that are giving back; */
+#define LOOK_MS 20    /* no more often than this, */
+#define LOOK_SHARE 10 /* nor than one in this many parts of the time goes to deciding */
 
 uint64_t pv_now_ms(void)
 {
@@ -97,7 +100,10 @@ static void prepare(struct pv_daemon *d)
 			d->vm[i]->share[0].value /= mean;
 }
 
-static void decide_tier(struct pv_daemon *d, unsigned int t, uint64_t ms)
+/* What is decided: who has to give back and who gets, or only who gets what came back. */
+enum scope { ALL, HAND_ON };
+
+static void decide_tier(struct pv_daemon *d, unsigned int t, enum scope scope, uint64_t ms)
 {
 	struct pv_pool *p = &d->pool[t];
 	size_t i, nr = 0;
@@ -107,19 +113,22 @@ static void decide_tier(struct pv_daemon *d, unsigned int t, uint64_t ms)
 	for (i = 0; i < d->cfg.nr_vm; i++)
 		if (d->vm[i]->managed[t])
 			d->share[nr++] = &d->vm[i]->share[t];
-	pv_decide(d->work, d->share, nr, p, &d->cfg.rules, d->now, ms);
+	if (scope == ALL)
+		pv_decide(d->work, d->share, nr, p, &d->cfg.rules, d->now, ms);
+	else
+		pv_hand_on(d->work, d->share, nr, p, &d->cfg.rules, d->now);
 }
 
-static void decide(struct pv_daemon *d, uint64_t ms)
+static void decide(struct pv_daemon *d, enum scope scope, uint64_t ms)
 {
 	double from = now_real_ms();
 	unsigned int t;
 	size_t i;
 
-	decide_tier(d, 0, ms);
+	decide_tier(d, 0, scope, ms);
 	for (i = 0; i < d->cfg.nr_vm; i++)
 		pv_vm_couple(d->vm[i]);
-	decide_tier(d, 1, ms);
+	decide_tier(d, 1, scope, ms);
 	d->decide_ms = now_real_ms() - from;
 	if (d->decide_ms > d->decide_max_ms)
 		d->decide_max_ms = d->decide_ms;
@@ -190,7 +199,7 @@ static void tick(struct pv_daemon *d)
 	}
 	bill(d, ms);
 	if (d->settled)
-		decide(d, ms);
+		decide(d, ALL, ms);
 	/* What was asked is on record before it is sent: sending is for the loop. */
 	save(d);
 	for (i = 0; i < d->cfg.nr_vm; i++) {
@@ -198,6 +207,74 @@ static void tick(struct pv_daemon *d)
 		pv_vm_query(d->vm[i], d->now);
 	}
 	pv_write_metrics(d);
+}
+
+/* ---- between two periods */
+
+static bool is_giving_back(const struct pv_vm *v)
+{
+	unsigned int t;
+
+	for (t = 0; t < PV_TIERS; t++)
+		if (v->managed[t] && v->share[t].size > v->share[t].requested)
+			return pv_vm_state(v) == PV_VM_READY;
+	return false;
+}
+
+/* Since the last decision. */
+static bool came_back(const struct pv_vm *v)
+{
+	unsigned int t;
+
+	for (t = 0; t < PV_TIERS; t++)
+		if (v->managed[t] && v->share[t].size < v->share[t].last_size)
+			return true;
+	return false;
+}
+
+static bool any(const struct pv_daemon *d, bool (*is)(const struct pv_vm *v))
+{
+	size_t i;
+
+	for (i = 0; i < d->cfg.nr_vm; i++)
+		if (is(d->vm[i]))
+			return true;
+	return false;
+}
+
+static uint64_t look_ms(const struct pv_daemon *d)
+{
+	uint64_t ms = d->cfg.period_ms / LOOKS, least = LOOK_SHARE * d->decide_ms;
+
+	if (ms < least)
+		ms = least;
+	return ms > LOOK_MS ? ms : LOOK_MS;
+}
+
+/*
+ * Who waits for memory that another gives back should not wait for the next period as well. The
+ * hypervisor's event is no help: QEMU sends one a second at most.
+ */
+static void look(struct pv_daemon *d)
+{
+	size_t i;
+
+	d->next_look = d->now + look_ms(d);
+	if (!d->settled)
+		return;
+	if (any(d, came_back)) {
+		prepare(d);
+		decide(d, HAND_ON, 0);
+		save(d);
+	}
+	for (i = 0; i < d->cfg.nr_vm; i++)
+		if (is_giving_back(d->vm[i]))
+			pv_vm_query(d->vm[i], d->now);
+}
+
+static bool has_to_look(const struct pv_daemon *d)
+{
+	return any(d, is_giving_back) || any(d, came_back);
 }
 
 /* ---- the loop */
@@ -220,6 +297,8 @@ static int poll_timeout(const struct pv_daemon *d)
 	uint64_t wake = d->next_tick, w;
 	size_t i;
 
+	if (has_to_look(d) && d->next_look < wake)
+		wake = d->next_look;
 	for (i = 0; i < d->cfg.nr_vm; i++) {
 		w = pv_vm_wake(d->vm[i]);
 		wake = w < wake ? w : wake;
@@ -263,6 +342,8 @@ static int step(struct pv_daemon *d)
 		take_signal(d);
 	if (d->now >= d->next_tick && !d->stop)
 		tick(d);
+	else if (d->now >= d->next_look && !d->stop && has_to_look(d))
+		look(d);
 	free(p);
 	return 0;
 }

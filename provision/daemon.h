@@ -31,7 +31,7 @@ struct pv_daemon {
 	int vsock_fd; /* listens for guests' connections, -1 = does not */
 	unsigned int vsock_port;
 	unsigned int accepts; /* connections that may be looked at until the next decision */
-	uint64_t started, now, last_tick, next_tick, billed_at;
+	uint64_t started, now, last_tick, next_tick, next_look, billed_at;
 	bool paused;
 	bool settled; /* every VM has been asked what it holds */
 	bool stop;

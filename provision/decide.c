@@ -112,7 +112,7 @@ static uint64_t wants(const struct pv_share *s)
  * What it holds above its target, if it has been so for long enough. Whether that is much to it is
  * not asked: somebody lacks what is much to him, or nothing would be taken.
  */
-static uint64_t excess(struct pv_share *s, const struct pv_rules *r, uint64_t now, uint64_t step)
+static uint64_t excess(struct pv_share *s, const struct pv_rules *r, uint64_t now)
 {
 	uint64_t over = less(s->requested, s->target);
 
@@ -123,18 +123,18 @@ static uint64_t excess(struct pv_share *s, const struct pv_rules *r, uint64_t no
 	s->above++;
 	if (s->above <= r->patience && s->requested <= top_of(s) && !s->drain)
 		return 0;
-	return min_u64(over, step);
+	return min_u64(over, s->step);
 }
 
 /* Takes back no more than others want: memory that nobody wants may stay where it is. */
 static void shrink(struct pv_work *w, struct pv_share *const *share, size_t nr, uint64_t lack,
-		   const struct pv_rules *r, uint64_t now, uint64_t ms)
+		   const struct pv_rules *r, uint64_t now)
 {
 	uint64_t sum = 0, take;
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
-		w->cap[i] = excess(share[i], r, now, step_of(share[i], ms));
+		w->cap[i] = excess(share[i], r, now);
 		sum += w->cap[i];
 	}
 	for (i = 0; i < nr; i++) {
@@ -162,7 +162,7 @@ static bool may_grow(const struct pv_share *s, uint64_t now)
 
 /* Of the memory that is really free, each gets up to its target, the poorest first. */
 static void grow(struct pv_work *w, struct pv_share *const *share, size_t nr, uint64_t free,
-		 uint64_t now, uint64_t ms)
+		 uint64_t now)
 {
 	uint64_t total = free;
 	size_t i;
@@ -172,7 +172,7 @@ static void grow(struct pv_work *w, struct pv_share *const *share, size_t nr, ui
 		uint64_t held = pv_held(s), to = held;
 
 		if (may_grow(s, now))
-			to = min_u64(s->target, s->requested + step_of(s, ms));
+			to = min_u64(s->target, s->requested + s->step);
 		w->weight[i] = s->weight;
 		w->lo[i] = max_u64(held, s->guarantee);
 		w->hi[i] = max_u64(to, w->lo[i]);
@@ -184,7 +184,7 @@ static void grow(struct pv_work *w, struct pv_share *const *share, size_t nr, ui
 		uint64_t to = block_down(s, min_u64(w->out[i], s->target));
 
 		if (may_grow(s, now) && to > s->next)
-			s->next = min_u64(to, s->requested + step_of(s, ms));
+			s->next = min_u64(to, s->requested + s->step);
 	}
 }
 
@@ -241,18 +241,60 @@ static uint64_t lacking(struct pv_share *const *share, size_t nr, const struct p
 	return less(want, coming + p->free);
 }
 
-void pv_decide(struct pv_work *w, struct pv_share *const *share, size_t nr, struct pv_pool *pool,
-	       const struct pv_rules *r, uint64_t now, uint64_t ms)
+static void allow(struct pv_share *const *share, size_t nr, uint64_t ms)
 {
-	uint64_t spare;
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		share[i]->step = step_of(share[i], ms);
+}
+
+/* What is asked for now cannot be asked for again until the next decision. */
+static void use_up(struct pv_share *const *share, size_t nr)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		struct pv_share *s = share[i];
+
+		s->step = less(s->step, s->next > s->requested ? s->next - s->requested
+							       : s->requested - s->next);
+	}
+}
+
+static void find_targets(struct pv_work *w, struct pv_share *const *share, size_t nr,
+			 struct pv_pool *pool, const struct pv_rules *r, uint64_t now)
+{
 	size_t i;
 
 	for (i = 0; i < nr; i++)
 		judge(share[i], r, now);
 	account(share, nr, pool, now);
 	pv_divide(w, share, nr, pool, r, now);
-	shrink(w, share, nr, lacking(share, nr, pool, r, now), r, now, ms);
-	spare = less(pool->capacity, pool->held);
+}
+
+static void give(struct pv_work *w, struct pv_share *const *share, size_t nr,
+		 const struct pv_pool *pool, uint64_t now)
+{
+	uint64_t spare = less(pool->capacity, pool->held);
+
 	fulfil(share, nr, &spare, now);
-	grow(w, share, nr, pool->free, now, ms);
+	grow(w, share, nr, pool->free, now);
+	use_up(share, nr);
+}
+
+void pv_decide(struct pv_work *w, struct pv_share *const *share, size_t nr, struct pv_pool *pool,
+	       const struct pv_rules *r, uint64_t now, uint64_t ms)
+{
+	find_targets(w, share, nr, pool, r, now);
+	allow(share, nr, ms);
+	shrink(w, share, nr, lacking(share, nr, pool, r, now), r, now);
+	give(w, share, nr, pool, now);
+}
+
+void pv_hand_on(struct pv_work *w, struct pv_share *const *share, size_t nr, struct pv_pool *pool,
+		const struct pv_rules *r, uint64_t now)
+{
+	find_targets(w, share, nr, pool, r, now);
+	give(w, share, nr, pool, now);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "demand.h"
@@ -56,6 +57,31 @@ static uint64_t round_up(const struct pv_share *s, uint64_t v)
 }
 
 /*
+ * A report that asks for more counts at once: a VM that waits runs slowly. One
+ * that asks for less may be a chance of the samples, and what is given up has to be fetched again:
+ * the highest of the last few counts.
+ */
+static uint64_t believed(struct pv_share *s, uint64_t demand, unsigned int confirm)
+{
+	unsigned int i;
+
+	memmove(s->recent + 1, s->recent, sizeof(s->recent) - sizeof(*s->recent));
+	s->recent[0] = demand;
+	if (s->nr_recent < PV_CONFIRM_MAX)
+		s->nr_recent++;
+	for (i = 1; i < confirm && i < s->nr_recent; i++)
+		if (s->recent[i] > demand)
+			demand = s->recent[i];
+	return demand;
+}
+
+/* Right after its loader's start a guest has nothing to tell, which is not that nothing is hot. */
+static bool is_empty(const struct ht_guest_report *r)
+{
+	return !r->nr_curve && !r->hot;
+}
+
+/*
  * The knee is sought in the guest's own terms, where the curve begins at nothing; cut off at the
  * device's start, what lies in memory that the VM has anyhow would shift the average.
  */
@@ -75,15 +101,15 @@ void pv_demand_update(struct pv_share *s, const struct ht_guest_report *r, uint6
 		own[i].bytes = device_size(r, size, own[i].bytes);
 	s->nr_curve = pv_demand_hull(own, n);
 	memcpy(s->curve, own, sizeof(s->curve));
-	if (s->demand == PV_UNKNOWN || demand >= s->demand)
+	demand = believed(s, demand, rules->confirm);
+	if (s->demand != PV_UNKNOWN || !is_empty(r) || s->nr_recent >= rules->confirm)
 		s->demand = demand;
-	else
-		s->demand -= (s->demand - demand) * rules->decay;
 }
 
 void pv_demand_forget(struct pv_share *s)
 {
 	s->demand = PV_UNKNOWN;
+	s->nr_recent = 0;
 	s->nr_curve = 0;
 }
 

@@ -22,6 +22,7 @@
 
 #define PV_TIERS 2 /* 0 = fast, 1 = slow */
 #define PV_UNKNOWN UINT64_MAX
+#define PV_CONFIRM_MAX 16
 
 enum pv_mode { PV_FAIR, PV_BENEFIT };
 
@@ -30,7 +31,7 @@ struct pv_rules {
 	enum pv_mode mode;
 	double hysteresis; /* of the target: smaller changes wait */
 	double worth;	   /* memory counts as wanted if so hot against the VM's average */
-	double decay; /* by which a falling demand approaches the reported one, each decision */
+	unsigned int confirm;	 /* reports in a row that ask for less until a demand falls */
 	unsigned int patience;	 /* decisions a VM must be above its target before it shrinks */
 	uint64_t shrink_timeout; /* without any progress */
 	uint64_t grow_timeout;
@@ -49,6 +50,8 @@ struct pv_share {
 	uint64_t size, requested, max, block;
 	/* wishes, from reports */
 	uint64_t demand;			     /* PV_UNKNOWN: never told */
+	uint64_t recent[PV_CONFIRM_MAX];	     /* what reports asked for, the newest first */
+	unsigned int nr_recent;
 	struct ht_guest_point curve[HT_GUEST_CURVE]; /* concave, x = device size */
 	unsigned int nr_curve;
 	double value; /* factor on the curve's slope, 1 = the shape alone counts */
@@ -63,6 +66,7 @@ struct pv_share {
 	uint64_t last_size;
 	unsigned int above; /* decisions in a row above its target */
 	bool refused;	    /* this decision found it in default */
+	uint64_t step;	    /* of the rate, not used up yet since the last whole decision */
 	/* the decision */
 	uint64_t fair, useful, target;
 	uint64_t next; /* requested-size to ask for, = requested: nothing to do */
@@ -93,6 +97,13 @@ static inline uint64_t pv_held(const struct pv_share *s)
  */
 void pv_decide(struct pv_work *w, struct pv_share *const *share, size_t nr, struct pv_pool *pool,
 	       const struct pv_rules *rules, uint64_t now, uint64_t ms);
+
+/*
+ * Between two decisions: memory that came back goes to those that lack it, in the same way. Takes
+ * nothing from anybody, and leaves the rate as it was allowed last.
+ */
+void pv_hand_on(struct pv_work *w, struct pv_share *const *share, size_t nr, struct pv_pool *pool,
+		const struct pv_rules *rules, uint64_t now);
 
 /* The targets alone (divide.c). */
 void pv_divide(struct pv_work *w, struct pv_share *const *share, size_t nr,

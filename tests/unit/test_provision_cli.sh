@@ -71,9 +71,9 @@ sed 's/256M/256M\ncid = 3/' "$tmp/conf" >"$tmp/cid"
 rc "cid without vsock-port is 3" 3 check "$tmp/cid"
 rc "status without a daemon is 5" 5 status
 rc "a made-up fleet is decided" 0 simulate --generate 100 --steps 10
-rc "... by other rules" 0 simulate --generate 100 --steps 10 --rule decay=0.9 --rule period=1s
-rc "a wrong rule is 2" 2 simulate --generate 100 --rule decay=9
-contains "... and says why" "$tmp/err" 'decay must be a number from'
+rc "... by other rules" 0 simulate --generate 100 --steps 10 --rule confirm=2 --rule period=1s
+rc "a wrong rule is 2" 2 simulate --generate 100 --rule confirm=99
+contains "... and says why" "$tmp/err" 'confirm must be a number from'
 rc "a fleet is written" 0 simulate --generate 30 --steps 20 --write "$tmp/fleet"
 rc "... and read" 0 simulate "$tmp/fleet" --mode benefit
 contains "... whole" "$tmp/out" '^30 VMs, [0-9]+ decisions'

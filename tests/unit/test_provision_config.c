@@ -150,11 +150,11 @@ static void test_rule(void **state)
 
 	pv_config_free(&c);
 	pv_config_init(&c);
-	assert_int_equal(pv_config_rule(&c, "decay", "0.9", why, sizeof(why)), 0);
+	assert_int_equal(pv_config_rule(&c, "confirm", "5", why, sizeof(why)), 0);
 	assert_int_equal(pv_config_rule(&c, "period", "250ms", why, sizeof(why)), 0);
-	assert_true(c.rules.decay == 0.9 && c.period_ms == 250);
+	assert_true(c.rules.confirm == 5 && c.period_ms == 250);
 	assert_int_equal(pv_config_rule(&c, "state", "/x", why, sizeof(why)), -EINVAL);
-	assert_int_equal(pv_config_rule(&c, "decay", "2", why, sizeof(why)), -EINVAL);
+	assert_int_equal(pv_config_rule(&c, "confirm", "0", why, sizeof(why)), -EINVAL);
 }
 
 /* Made-up fleets of all sizes, and a fleet that was written and read gives the same. */

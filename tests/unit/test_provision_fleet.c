@@ -18,7 +18,7 @@
 static const struct pv_rules fair = {
 	.mode = PV_FAIR,
 	.worth = 0.5,
-	.decay = 0.5,
+	.confirm = 3,
 	.shrink_timeout = 5000,
 	.grow_timeout = 5000,
 	.backoff = 10000,
@@ -179,16 +179,41 @@ static void test_demand_in_device_terms(void **state)
 	vm[0].size = 60 * MIB;
 	pv_demand_update(&vm[0], &r, vm[0].size, &fair);
 	assert_int_equal(vm[0].demand, 100 * MIB);
-	/* Up at once, down slowly. */
+	/* Up at once; down when three reports in a row say so, to the highest of them. */
 	r.curve[1].bytes = 80 * MIB;
 	pv_demand_update(&vm[0], &r, vm[0].size, &fair);
-	assert_int_equal(vm[0].demand, 70 * MIB);
-	for (int i = 0; i < 20; i++)
+	assert_int_equal(vm[0].demand, 100 * MIB);
+	r.curve[1].bytes = 90 * MIB;
+	pv_demand_update(&vm[0], &r, vm[0].size, &fair);
+	assert_int_equal(vm[0].demand, 100 * MIB);
+	r.curve[1].bytes = 80 * MIB;
+	pv_demand_update(&vm[0], &r, vm[0].size, &fair);
+	assert_int_equal(vm[0].demand, 50 * MIB);
+	for (int i = 0; i < 2; i++)
 		pv_demand_update(&vm[0], &r, vm[0].size, &fair);
-	assert_true(vm[0].demand <= 42 * MIB);
+	assert_int_equal(vm[0].demand, 40 * MIB);
 	assert_true(pv_demand_share(&vm[0], 40 * MIB) > 0.89);
 	pv_demand_forget(&vm[0]);
 	assert_true(vm[0].demand == PV_UNKNOWN && pv_demand_share(&vm[0], 0) < 0);
+}
+
+/* A loader that has just started knows nothing yet; one that has no process to tier, wants nothing.
+ */
+static void test_empty_report(void **state)
+{
+	struct ht_guest_report empty = { .capacity = 100 * MIB }, r = {
+		.capacity = 100 * MIB, .nr_curve = 2, .curve = { { 0, 0 }, { 80 * MIB, 1 } }
+	};
+
+	vm[0].size = 60 * MIB;
+	for (int i = 0; i < 2; i++) {
+		pv_demand_update(&vm[0], &empty, vm[0].size, &fair);
+		assert_true(vm[0].demand == PV_UNKNOWN);
+	}
+	pv_demand_update(&vm[0], &empty, vm[0].size, &fair);
+	assert_int_equal(vm[0].demand, 0);
+	pv_demand_update(&vm[0], &r, vm[0].size, &fair);
+	assert_int_equal(vm[0].demand, 40 * MIB);
 }
 
 /* ---- requests */
@@ -225,6 +250,32 @@ static void test_shrink_before_growth(void **state)
 	obey(2);
 	assert_int_equal(vm[0].size, 100 * MIB);
 	assert_int_equal(vm[1].size, 100 * MIB);
+}
+
+/* Between decisions what came back is given, no more; nothing is taken, however long ago. */
+static void test_hand_on(void **state)
+{
+	struct pv_pool pool = { .capacity = 200 * MIB };
+
+	vm[1].rate = 100 * MIB;
+	vm[0].requested = vm[0].size = 200 * MIB;
+	decide(2, 200 * MIB, &fair, 1000);
+	assert_int_equal(vm[0].requested, 100 * MIB);
+	vm[0].size = 180 * MIB;
+	pv_hand_on(work, fleet, 2, &pool, &fair, 1050);
+	assert_int_equal(vm[1].next, 20 * MIB);
+	assert_int_equal(vm[0].next, 100 * MIB);
+	vm[1].requested = vm[1].size = 20 * MIB;
+	/* Of half a second's worth of its rate 30 MiB are left. */
+	vm[0].size = 120 * MIB;
+	pv_hand_on(work, fleet, 2, &pool, &fair, 1100);
+	assert_int_equal(vm[1].next, 50 * MIB);
+	vm[1].requested = vm[1].size = 50 * MIB;
+	vm[0].size = 100 * MIB;
+	vm[0].demand = 0;
+	pv_hand_on(work, fleet, 2, &pool, &fair, 1150);
+	assert_int_equal(vm[1].next, 50 * MIB);
+	assert_int_equal(vm[0].next, 100 * MIB);
 }
 
 static void test_guarantee_comes_from_others(void **state)
@@ -487,6 +538,16 @@ static void run_fleet(unsigned int round)
 		for (size_t i = 0; i < nr; i++) {
 			if (vm[i].deaf)
 				assert_int_equal(vm[i].next, asked[i]);
+			asked[i] = vm[i].requested = vm[i].next;
+			behave(&vm[i], habit[i]);
+		}
+		if (rnd(2))
+			continue;
+		pv_hand_on(work, fleet, nr, &pool, &rules, now + 100);
+		check_targets(nr);
+		check_requests(nr, capacity, asked);
+		for (size_t i = 0; i < nr; i++) {
+			assert_true(vm[i].next >= asked[i] || vm[i].refused);
 			vm[i].requested = vm[i].next;
 			behave(&vm[i], habit[i]);
 		}
@@ -561,6 +622,8 @@ int main(void)
 		T(test_demand_in_device_terms),
 		T(test_shrink_before_growth),
 		T(test_guarantee_comes_from_others),
+		T(test_empty_report),
+		T(test_hand_on),
 		T(test_need),
 		T(test_lazy),
 		T(test_hysteresis_and_patience),

@@ -398,7 +398,7 @@ static void test_trust(void **state)
 	struct pv_share *s = &vm->share[0];
 	uint64_t now = now_ms();
 
-	conf.rules = (struct pv_rules){ .worth = 0.5, .decay = 1, .report_stale = 15000 };
+	conf.rules = (struct pv_rules){ .worth = 0.5, .confirm = 1, .report_stale = 15000 };
 	vm->cfg.trust = PV_TRUST_NONE;
 	pv_channel_feed(&vm->chan, line, strlen(line), now);
 	pv_vm_prepare(vm, &conf, false, now);
