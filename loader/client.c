@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -20,11 +23,36 @@
 #define SWAP_MS 60000 /* verifying a large policy takes a while on a slow machine */
 #define UNLOAD_MS 30000
 #define SAY_MS 2000
+/* From a loader's lock to its socket: it loads a policy meanwhile, maybe on a slow machine. */
+#define START_MS 10000
+#define RETRY_MS 50
+
+/* A loader holds the lock: without a socket it is about to start, or to end. */
+static bool is_locked(const char *dir)
+{
+	char path[PATH_MAX];
+	bool locked;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return false;
+	locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return locked;
+}
 
 static int ask(const char *dir, struct json_object *request, int ms, struct json_object **answer)
 {
-	int err = ht_control_ask(dir, request, ms, answer);
+	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
+	int err, waited = 0;
 
+	while ((err = ht_control_ask(dir, request, ms, answer)) &&
+	       (err == -ENOENT || err == -ECONNREFUSED) && waited < START_MS && is_locked(dir)) {
+		nanosleep(&pause, NULL);
+		waited += RETRY_MS;
+	}
 	json_object_put(request);
 	return err;
 }
@@ -235,8 +263,8 @@ static void absolute(const char *policy, char path[PATH_MAX])
 static void warn_of_ignored(const struct ht_config *c)
 {
 	if (c->sel.nr_pid || c->sel.nr_comm || c->sel.nr_cgroup || c->source || c->fast ||
-	    c->slow || c->dry_run || c->duration_s || c->stats_s || c->record ||
-	    c->prometheus || c->stats_file)
+	    c->slow || c->dry_run || c->duration_s || c->stats_s || c->record || c->prometheus ||
+	    c->stats_file)
 		pr_warn("a loader%s%s runs already and was asked to swap its policy: of the "
 			"options, "
 			"only --set counts; for a second loader, give it an --instance name",

@@ -589,6 +589,8 @@ int ht_config_parse(struct ht_config *c, int argc, char **argv)
 		c->policy_path = ht_policy_find(c->policy);
 	if (c->policy_path)
 		c->policy = c->policy_path;
+	else if (c->policy)
+		ht_policy_say_where(c->policy);
 	if (c->ablate & HT_ABLATE_SOURCE)
 		c->source = HT_SRC_HINT_FAULT;
 	if (c->ablate & HT_ABLATE_EXCHANGE)

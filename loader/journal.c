@@ -490,26 +490,34 @@ static int parse_journal(struct ht_journal *j, char *text, size_t len)
 
 static int load_journal(struct ht_journal *j)
 {
-	size_t len = 0;
+	size_t len = 0, max;
+	char *text = NULL;
+	struct stat st;
 	ssize_t n = 0;
-	char *text;
 	int fd, err;
 
 	fd = openat(j->dir_fd, "journal", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	text = malloc(FILE_MAX);
-	if (!text) {
-		close(fd);
-		return -ENOMEM;
+	/* The lock is ours: it does not grow meanwhile. */
+	if (fstat(fd, &st)) {
+		err = -errno;
+		goto out;
 	}
-	while (len < FILE_MAX && (n = read(fd, text + len, FILE_MAX - len)) > 0)
+	max = st.st_size < FILE_MAX ? st.st_size : FILE_MAX;
+	text = malloc(max + 1);
+	if (!text) {
+		err = -ENOMEM;
+		goto out;
+	}
+	while (len < max && (n = read(fd, text + len, max - len)) > 0)
 		len += n;
 	err = n < 0 ? -errno : 0;
-	if (len == FILE_MAX)
+	if (st.st_size > FILE_MAX)
 		pr_err("the journal left behind is longer than 1 MiB; the rest is ignored");
 	if (!err)
 		err = parse_journal(j, text, len);
+out:
 	free(text);
 	close(fd);
 	return err;

@@ -17,7 +17,7 @@
 enum ht_outcome {
 	HT_OUT_MOVED,
 	HT_OUT_ALREADY, /* was on the destination node before */
-	HT_OUT_EBUSY,	/* page busy, under I/O, pinned: try again next epoch */
+	HT_OUT_EBUSY,	/* page busy, under I/O, pinned: try again later */
 	HT_OUT_EACCES,	/* mapped by several processes and not movable for us */
 	HT_OUT_ENOENT,	/* not present (any more) */
 	HT_OUT_ENOMEM,	/* no memory on the destination */

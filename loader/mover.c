@@ -175,6 +175,28 @@ static void back_off(struct ht_spot *sp, uint32_t epoch)
 	sp->hold = epoch + (HT_LEDGER_HOLD << sp->holds);
 }
 
+/*
+ * A page is busy for a moment, or pinned for good. A tile of which all that was tried is busy gets
+ * a second try at once, then longer and longer pauses: it would use up the budget each epoch.
+ */
+static void back_off_busy(struct ht_mover *m, const struct ht_mover_op *op, size_t nr,
+			  const struct ht_mover_env *env)
+{
+	size_t i, j;
+
+	for (i = 0; i < nr; i = j) {
+		struct ht_spot *sp = &env->space[op[i].space]->spot[op[i].spot];
+		bool busy = true;
+
+		for (j = i; j < nr && op[j].space == op[i].space && op[j].spot == op[i].spot; j++)
+			busy = busy && m->status[j] == HT_OUT_EBUSY;
+		if (busy && sp->holds)
+			back_off(sp, env->epoch);
+		else if (busy)
+			sp->holds = 1;
+	}
+}
+
 /* Books what one batch did: the shadow placement, the ledger, the counters. */
 static void book(struct ht_mover *m, const struct ht_mover_op *op, size_t nr,
 		 const struct ht_mover_env *env, int dir)
@@ -205,6 +227,7 @@ static void book(struct ht_mover *m, const struct ht_mover_op *op, size_t nr,
 		else
 			m->stats.demoted += pages;
 	}
+	back_off_busy(m, op, nr, env);
 }
 
 static void learn_cost(struct ht_mover *m, double page_ns)

@@ -8,5 +8,7 @@
  * NULL: it is nowhere.
  */
 char *ht_policy_find(const char *name);
+/* Of a name that was not found: logs where it was looked for, and what is there. */
+void ht_policy_say_where(const char *name);
 
 #endif

@@ -37,7 +37,7 @@ struct ht_spot {
 	uint16_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages by tier */
 	uint8_t flags;			  /* enum ht_spot_flags */
 	uint8_t moved_to;		  /* tier its pages were last moved to */
-	uint8_t holds;			  /* back-offs in a row */
+	uint8_t holds;			  /* back-offs in a row; 1: busy once, no back-off yet */
 	uint8_t *place; /* 512 tier indexes or HT_ABSENT; NULL when all resident pages share a tier
 			 */
 };

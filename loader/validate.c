@@ -16,6 +16,8 @@ static int check_policy(const struct ht_config *c)
 	struct ht_object o = {};
 
 	ht_bpflog_start();
+	if (!path)
+		ht_policy_say_where(c->policy);
 	/* Not found, it is tried as it stands: the message is the same as when it runs. */
 	if (ht_object_open(&o, path ?: c->policy))
 		rc = HT_RC_POLICY;

@@ -312,6 +312,8 @@ test_failures()
 	refused "a device" "not a regular file" /dev/zero
 	refused "a missing file" "No such file or directory" "$tmp/nosuch.bpf.o"
 	refused "a missing file, relative" "$PWD/nosuch.bpf.o: No such file" nosuch.bpf.o
+	contains "... where it was looked for is told" "$tmp/refused.err" \
+		"no policy 'nosuch.bpf.o': neither a file here nor in .*policies, which has: .*random range"
 	refused "another ABI" "another ABI" "$bad/policy_abi.bpf.o"
 	refused "rejected by the verifier" "rejected by the kernel: Permission denied" "$bad/bad_verifier.bpf.o"
 	contains "the loader's log has the verifier's words" "$tmp/failures.err" "invalid mem access"

@@ -7,6 +7,7 @@
  */
 #include "fuzz.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 
 #include <bpf/libbpf.h>
@@ -17,7 +18,7 @@
 #include "knobs.h"
 #include "object.h"
 
-#define POLICY "policies/threshold.bpf.o"
+#define POLICY "policy.bpf.o" /* beside the program */
 #define PARTS 8
 
 static char *base, *copy;
@@ -27,11 +28,40 @@ static struct part {
 	size_t offset, len;
 } part[PARTS];
 
-/* Out of memory that libbpf and libelf do not give back for objects they refuse: not ours. */
+/* What libbpf and libelf do not give back of objects that they refuse is not ours; below is. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:libbpf\nleak:libelf\n";
+}
+
+/* Before libbpf's, by symbol, for its prototypes differ: what was opened is closed. */
+static void *opened;
+void *fuzz_open_mem(const void *buf, size_t size, const void *opts) __asm__("bpf_object__open_mem");
+void fuzz_close(void *obj) __asm__("bpf_object__close");
+
+void *fuzz_open_mem(const void *buf, size_t size, const void *opts)
+{
+	static void *(*real)(const void *, size_t, const void *);
+
+	if (!real)
+		real = (void *(*)(const void *, size_t, const void *))dlsym(RTLD_NEXT,
+									    "bpf_object__open_mem");
+	FUZZ_ASSERT(!opened);
+	opened = real(buf, size, opts);
+	return opened;
+}
+
+void fuzz_close(void *obj)
+{
+	static void (*real)(void *);
+
+	if (!real)
+		real = (void (*)(void *))dlsym(RTLD_NEXT, "bpf_object__close");
+	/* Those that it refuses libbpf closes itself. */
+	if (obj == opened)
+		opened = NULL;
+	real(obj);
 }
 
 static void find_parts(void)
@@ -62,12 +92,15 @@ static void find_parts(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const char *build = getenv("BUILD");
-	char path[256];
+	char path[512];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof(POLICY));
 	struct stat st;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/" POLICY, build ?: "build");
+	if (n <= 0)
+		exit(1);
+	path[n] = '\0';
+	strcpy(strrchr(path, '/') + 1, POLICY);
 	fd = open(path, O_RDONLY);
 	if (fd < 0 || fstat(fd, &st)) {
 		fprintf(stderr, "%s is missing: make policies\n", path);
@@ -128,5 +161,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!ht_object_open_bytes(&o, &b))
 		use(&o);
 	ht_object_close(&o);
+	FUZZ_ASSERT(!opened);
 	return 0;
 }

@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +19,7 @@
 
 #include <json-c/json.h>
 
+#include "client.h"
 #include "control.h"
 #include "engine.h"
 #include "fs.h"
@@ -718,6 +721,64 @@ static void test_unload(void **state)
 	free(e);
 }
 
+/* ---- our own commands ---- */
+
+static struct json_object *with_status(void *arg, struct json_object *request)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "status", json_object_new_object());
+	return o;
+}
+
+/* Takes the lock, says so, has its socket late, and answers once. */
+static int start_slowly(int told)
+{
+	struct pollfd p = { .events = POLLIN };
+	char path[96];
+	int lock;
+
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	lock = open(path, O_RDWR | O_CREAT, 0600);
+	if (flock(lock, LOCK_EX) || write(told, "", 1) != 1)
+		return 1;
+	usleep(300000);
+	p.fd = ht_control_listen(dir);
+	return p.fd < 0 || poll(&p, 1, 10000) != 1 || ht_control_serve(p.fd, with_status, NULL);
+}
+
+/* Of a loader with a lock and no socket yet the answer is waited for; without a lock nobody runs.
+ */
+static void test_client_early(void **state)
+{
+	struct ht_config c = {};
+	int told[2], status;
+	struct fs_log log;
+	pid_t pid;
+	char b;
+
+	snprintf(c.run_dir, sizeof(c.run_dir), "%s", dir);
+	close(listener);
+	ht_control_unlink(dir);
+	assert_int_equal(pipe(told), 0);
+	fs_log_start(&log);
+	status = ht_client_status(&c);
+	assert_non_null(strstr(fs_log_end(&log), "no loader runs"));
+	assert_int_equal(status, HT_RC_ERROR);
+	pid = fs_fork();
+	if (!pid)
+		_exit(start_slowly(told[1]));
+	assert_int_equal(read(told[0], &b, 1), 1);
+	assert_int_equal(ht_client_status(&c), HT_RC_OK);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* It is gone without a word: its socket is still there, its lock is not. */
+	assert_int_equal(ht_client_status(&c), HT_RC_ERROR);
+	close(told[0]);
+	close(told[1]);
+	listener = ht_control_listen(dir);
+}
+
 int main(void)
 {
 #define WITH(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -739,6 +800,7 @@ int main(void)
 		WITH(test_ask_false_loader),
 		WITH(test_ask_nobody),
 		WITH(test_ask_stopped),
+		WITH(test_client_early),
 		cmocka_unit_test(test_wrong_types),
 		cmocka_unit_test(test_many_sets),
 		cmocka_unit_test(test_unload),

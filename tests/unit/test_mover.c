@@ -31,7 +31,8 @@ struct call {
 
 static struct model {
 	bool on;
-	int error; /* of every page, 0 = it moves */
+	int error;	    /* of every page, 0 = it moves */
+	unsigned int every; /* of each so many pages one fails, 0 = all do */
 	struct call call[256];
 	size_t nr;
 	uintptr_t base;
@@ -45,7 +46,8 @@ long move_pages(int pid, unsigned long count, void **pages, const int *nodes, in
 	if (!nodes || model.nr == 256)
 		abort();
 	for (unsigned long i = 0; i < count; i++)
-		status[i] = model.error ?: nodes[i];
+		status[i] =
+			model.error && !(model.every && i % model.every) ? model.error : nodes[i];
 	model.call[model.nr++] =
 		(struct call){ .node = nodes[0],
 			       .first = ((uintptr_t)pages[0] - model.base) / HT_TILE_SIZE,
@@ -528,6 +530,60 @@ static void test_busy(void **state)
 	finish(f);
 }
 
+/* One that stays busy is pinned: two tries, then longer and longer pauses. */
+static void test_pinned(void **state)
+{
+	struct fix *f = start(3);
+	uint32_t wait = 0, last = 0, tries = 0, epoch;
+
+	model.on = true;
+	model.error = -EBUSY;
+	for (epoch = f->env.epoch; f->env.epoch < epoch + 1000; f->env.epoch++) {
+		if (f->s.spot[0].hold > f->env.epoch)
+			continue;
+		f->plan.nr = 0;
+		item(f, 0, 100, 1, 0);
+		known(f);
+		run(f);
+		tries++;
+		wait = f->s.spot[0].hold > f->env.epoch ? f->s.spot[0].hold - f->env.epoch : 0;
+		assert_int_equal(wait > 0, tries > 1);
+		assert_true(wait >= last);
+		last = wait;
+	}
+	assert_in_range(tries, 3, 10);
+	assert_int_equal(f->mover.stats.failed, tries * 100);
+	assert_int_equal(f->s.spot[1].hold, 0);
+	/* Not pinned any more: all is forgotten. */
+	model.error = 0;
+	known(f);
+	run(f);
+	assert_int_equal(f->mover.stats.promoted, 100);
+	assert_int_equal(f->s.spot[0].holds, 0);
+	finish(f);
+}
+
+/* Of a tile some pages move: those that were busy are tried again. */
+static void test_partly_busy(void **state)
+{
+	struct fix *f = start(2);
+
+	model.on = true;
+	model.error = -EBUSY;
+	model.every = 10;
+	for (int i = 0; i < 5; i++) {
+		item(f, 0, 100, 1, 0);
+		known(f);
+		run(f);
+		f->plan.nr = 0;
+		f->env.epoch++;
+		assert_int_equal(f->s.spot[0].hold, 0);
+	}
+	assert_int_equal(f->mover.stats.failed, 5 * 10);
+	assert_int_equal(f->mover.stats.promoted, 5 * 90);
+	finish(f);
+}
+
 /* Without a node to go to nothing happens, and nothing is lost. */
 static void test_no_destination(void **state)
 {
@@ -762,6 +818,8 @@ int main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_back_off),
 		cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_pinned),
+		cmocka_unit_test(test_partly_busy),
 		cmocka_unit_test(test_no_destination),
 		cmocka_unit_test(test_strata),
 		cmocka_unit_test(test_simulated),
