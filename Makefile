@@ -261,6 +261,10 @@ install: man
 uninstall:
 	$(Q)$(INSTALL_ENV) packaging/install --uninstall
 
+# The kernel helper's source into /usr/src, where dkms finds it; docs/kernel-helper.md
+install-dkms uninstall-dkms:
+	$(Q)$(INSTALL_ENV) PREFIX=/usr packaging/install $(if $(filter un%,$@),--uninstall) --package dkms
+
 deb: man
 	$(Q)BUILD=$(BUILD) VERSION=$(VERSION) packaging/deb $(BUILD)/deb
 

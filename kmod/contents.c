@@ -13,50 +13,19 @@
 
 #ifdef CONFIG_X86_64
 
-/*
- * 64 bytes of each side at a time. SSE2 is part of x86-64, so there is no other case. STORE is
- * movdqa, which leaves both pages in the caches, or movntdq, which goes past them.
- */
-#define SWAP_LINE(a, b, STORE)                                                                     \
-	asm volatile("movdqa (%0), %%xmm0\n\t"                                                     \
-		     "movdqa 16(%0), %%xmm1\n\t"                                                   \
-		     "movdqa 32(%0), %%xmm2\n\t"                                                   \
-		     "movdqa 48(%0), %%xmm3\n\t"                                                   \
-		     "movdqa (%1), %%xmm4\n\t"                                                     \
-		     "movdqa 16(%1), %%xmm5\n\t"                                                   \
-		     "movdqa 32(%1), %%xmm6\n\t"                                                   \
-		     "movdqa 48(%1), %%xmm7\n\t" STORE " %%xmm0, (%1)\n\t" STORE                   \
-		     " %%xmm1, 16(%1)\n\t" STORE " %%xmm2, 32(%1)\n\t" STORE                       \
-		     " %%xmm3, 48(%1)\n\t" STORE " %%xmm4, (%0)\n\t" STORE                         \
-		     " %%xmm5, 16(%0)\n\t" STORE " %%xmm6, 32(%0)\n\t" STORE " %%xmm7, 48(%0)\n\t" \
-		     :                                                                             \
-		     : "r"(a), "r"(b)                                                              \
-		     : "memory")
+#include "swap.h"
 
-/*
- * The registers are the kernel's for one page at a time: preemption is off meanwhile. Of a huge
- * page little would stay in the caches, and much else would have to leave.
- */
-static void swap_page_contents(void *a, void *b, bool huge)
+/* The registers are the kernel's for one page at a time: preemption is off meanwhile. */
+static void swap_page_contents(void *a, void *b)
 {
-	void *end = a + PAGE_SIZE;
-
 	kernel_fpu_begin();
-	if (huge) {
-		for (; a < end; a += 64, b += 64)
-			SWAP_LINE(a, b, "movntdq");
-		/* Such stores are not ordered by what publishes the folio. */
-		wmb();
-	} else {
-		for (; a < end; a += 64, b += 64)
-			SWAP_LINE(a, b, "movdqa");
-	}
+	ht_swap_page(a, b);
 	kernel_fpu_end();
 }
 
 #else
 
-static void swap_page_contents(void *x, void *y, bool huge)
+static void swap_page_contents(void *x, void *y)
 {
 	u64 *a = x, *b = y, *end = x + PAGE_SIZE;
 
@@ -74,7 +43,7 @@ void ht_swap_contents(struct folio *x, struct folio *y)
 		void *a = kmap_local_folio(x, i * PAGE_SIZE);
 		void *b = kmap_local_folio(y, i * PAGE_SIZE);
 
-		swap_page_contents(a, b, nr > 1);
+		swap_page_contents(a, b);
 		kunmap_local(b);
 		kunmap_local(a);
 	}

@@ -4,8 +4,13 @@
 #define HYPERTIER_KMOD_H
 
 #include <linux/types.h>
+#include <linux/version.h>
 
 #include <hypertier/exchange.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+#error "hypertier.ko needs Linux 6.12 or later: folio_walk_start() is not in older kernels"
+#endif
 
 struct folio;
 struct folio_walk;

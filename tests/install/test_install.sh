@@ -158,6 +158,26 @@ in_chroot()
 		"$dir/chroot" "$@"
 }
 
+# $dir/x is the package, unpacked.
+check_dkms_version()
+{
+	local v
+	v=$(sed -n 's/^Version: //p' "$dir/x/DEBIAN/control")
+
+	check "hypertier-dkms: package, folder, dkms.conf and maintainer scripts have one version" "$v $v $v $v" \
+		"$(basename "$dir"/x/usr/src/hypertier-* | sed 's/^hypertier-//') $(
+		sed -n 's/^PACKAGE_VERSION="\(.*\)"$/\1/p' "$dir"/x/usr/src/hypertier-*/dkms.conf) $(
+		sed -n 's/.*common.postinst hypertier \([^ ]*\) .*/\1/p' "$dir/x/DEBIAN/postinst") $(
+		sed -n 's/.*dkms remove -m hypertier -v \([^ ]*\) .*/\1/p' "$dir/x/DEBIAN/prerm")"
+	# The pattern is what the dkms of Debian 12 has for this.
+	check "hypertier-dkms: which kernels it is built for" "no no no yes yes yes yes" "$(
+		# shellcheck source=/dev/null
+		. "$(echo "$dir"/x/usr/src/hypertier-*/dkms.conf)"
+		for k in 6.1.0-50-amd64 6.9.3 6.11.10 6.12.117+deb13 6.18.2 7.2.13 10.0.1; do
+			[[ $k =~ $BUILD_EXCLUSIVE_KERNEL ]] && echo yes || echo no
+		done | paste -sd' ')"
+}
+
 test_packages()
 {
 	local d n t=$SECONDS
@@ -177,7 +197,9 @@ test_packages()
 		for f in "$dir"/x/DEBIAN/p*; do
 			[[ ! -f $f ]] || runs "$n: ${f##*/} is a shell script" sh -n "$f"
 		done
+		[[ $n != hypertier-dkms ]] || check_dkms_version
 	done
+	[[ -f $(echo "$BUILD"/deb/hypertier-dkms_*.deb) ]] || not_ok "hypertier-dkms is made"
 	cp "$BUILD"/deb/hypertier-tools_*.deb "$dir/first.deb"
 	runs "make deb, once more" make -s deb
 	runs "the same bytes come out" cmp "$dir/first.deb" "$BUILD"/deb/hypertier-tools_*.deb

@@ -86,6 +86,24 @@ static size_t list_pages(struct soak *s, bool huge, uint64_t *on[2], size_t nr[2
 	return nr[0] < nr[1] ? nr[0] : nr[1];
 }
 
+/*
+ * The workload's new pages come from its own node, the fast one: without this the slow one would be
+ * empty after a while.
+ */
+static void demote(struct soak *s, const uint64_t *fast, size_t nr)
+{
+	static void *page[HT_XCHG_MAX * 2];
+	static int node[HT_XCHG_MAX * 2], status[HT_XCHG_MAX * 2];
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		page[i] = (void *)(uintptr_t)fast[i];
+		node[i] = 1;
+	}
+	if (nr && move_pages(s->pid, nr, page, node, status, MPOL_MF_MOVE) < 0 && errno != ESRCH)
+		perror("# move_pages");
+}
+
 static int exchange_some(struct soak *s, bool huge)
 {
 	static uint64_t fast[HT_XCHG_MAX * 2], slow[HT_XCHG_MAX * 2];
@@ -95,6 +113,8 @@ static int exchange_some(struct soak *s, bool huge)
 	int done;
 
 	n = list_pages(s, huge, on, nr, huge ? 16 : 700);
+	if (nr[1] < nr[0] / 2)
+		demote(s, fast + nr[1], (nr[0] - nr[1]) / 2);
 	if (n > most)
 		n = most;
 	for (i = 0; i < n; i++)

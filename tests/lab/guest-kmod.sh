@@ -78,5 +78,5 @@ wait
 rmmod hypertier 2>/dev/null
 dmesg >/tmp/dmesg
 lacks "the kernel has nothing to complain of" /tmp/dmesg \
-	'WARNING|BUG:|Oops|Call Trace|bad page|Bad page|refcount_t|general protection|stall'
+	'WARNING|(^|[^E])BUG[: ]|Oops|Call Trace|bad page|Bad page|refcount_t|general protection|stall'
 finish

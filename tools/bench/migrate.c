@@ -7,7 +7,8 @@
  * counted, since probes take time: what this thread allocates (kmem:mm_page_alloc,
  * kmem:kmem_cache_alloc, kmem:kmalloc) and locks (probes on the kernel's lock functions; a folio's
  * lock is a bit taken inline, so its releases by folio_unlock() are counted), and instructions
- * where there is a PMU. What a kernel does not let count is null. JSON on stdout.
+ * where there is a PMU. What a kernel does not let count is null. Not counted is what the kernel
+ * has other threads do: move_pages has each CPU's worker drain its LRU caches. JSON on stdout.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -43,7 +44,8 @@ enum {
 };
 enum { EXCHANGE, MOVE_PAGES, WAYS };
 
-#define MAX_EVENTS 5
+#define MAX_EVENTS 8
+#define MAX_ROUNDS 100
 
 /* What adds up to one counter: tracepoints have a slash, the others are functions. */
 struct counter {
@@ -57,9 +59,11 @@ static const struct counter counters[COUNTERS] = {
 	[FOLIO_LOCKS] = { "folio_locks_per_page", { "folio_unlock" } },
 	[SPIN_LOCKS] = { "spin_locks_per_page",
 			 { "_raw_spin_lock", "_raw_spin_lock_irq", "_raw_spin_lock_irqsave",
-			   "_raw_spin_lock_bh" } },
+			   "_raw_spin_lock_bh", "_raw_spin_trylock" } },
 	[SLEEPING_LOCKS] = { "sleeping_locks_per_page",
-			     { "down_read", "down_write", "down_read_trylock", "mutex_lock" } },
+			     { "down_read", "down_read_killable", "down_read_trylock", "down_write",
+			       "down_write_killable", "mutex_lock", "mutex_lock_interruptible",
+			       "mutex_trylock" } },
 	[INSTRUCTIONS] = { "instructions_per_page", { "instructions" } },
 };
 
@@ -73,7 +77,7 @@ struct bench {
 };
 
 struct result {
-	double ns;
+	double ns, round[MAX_ROUNDS];	   /* all of them; of each */
 	uint64_t pages, failed, flushes;   /* of the timed rounds */
 	uint64_t counted, count[COUNTERS]; /* of the others: pages, events */
 };
@@ -275,13 +279,15 @@ static uint64_t settle(struct bench *b, char *hot, char *cold)
 }
 
 /* hot is on node 1 and cold on node 0; afterwards it is the other way round. */
-static void timed_turn(struct bench *b, int way, char *hot, char *cold, struct result *r)
+static void timed_turn(struct bench *b, int way, char *hot, char *cold, int round, struct result *r)
 {
 	uint64_t was = flushes(b), moved;
-	double start = now_ns();
+	double ns, start = now_ns();
 
 	swap_all(b, way, hot, cold);
-	r->ns += now_ns() - start;
+	ns = now_ns() - start;
+	r->ns += ns;
+	r->round[round] += ns;
 	r->flushes += flushes(b) - was;
 	moved = settle(b, hot, cold);
 	r->pages += moved;
@@ -321,13 +327,34 @@ static void print_way(const struct bench *b, const char *name, const struct resu
 	printf("\n    },\n");
 }
 
-static void print(const struct bench *b, const struct result r[WAYS], bool last)
+static int by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* How much faster the exchange was in the worst round, the middle one and the best. */
+static void print_rounds(const struct result r[WAYS], int rounds)
+{
+	double ratio[MAX_ROUNDS];
+	int i;
+
+	for (i = 0; i < rounds; i++)
+		ratio[i] = r[MOVE_PAGES].round[i] / r[EXCHANGE].round[i];
+	qsort(ratio, rounds, sizeof(ratio[0]), by_value);
+	printf("    \"speedup_of_rounds\": [%.2f, %.2f, %.2f],\n", ratio[0], ratio[rounds / 2],
+	       ratio[rounds - 1]);
+}
+
+static void print(const struct bench *b, const struct result r[WAYS], int rounds, bool last)
 {
 	const struct result *x = &r[EXCHANGE], *m = &r[MOVE_PAGES];
 
 	printf("  \"%s\": {\n", b->size == HUGE ? "huge" : "small");
 	print_way(b, "exchange", x);
 	print_way(b, "move_pages", m);
+	print_rounds(r, rounds);
 	printf("    \"speedup\": %.2f, \"flush_ratio\": %.3f\n  }%s\n",
 	       (x->pages / x->ns) / (m->pages / m->ns),
 	       ((double)x->flushes / x->pages) / ((double)m->flushes / m->pages), last ? "" : ",");
@@ -352,8 +379,8 @@ static int bench(struct bench *b, size_t pairs, size_t size, int rounds, bool la
 			int way = (w + i) % WAYS;
 
 			/* There and back, so each way starts from the same place. */
-			timed_turn(b, way, b->slow, b->fast, &r[way]);
-			timed_turn(b, way, b->fast, b->slow, &r[way]);
+			timed_turn(b, way, b->slow, b->fast, i, &r[way]);
+			timed_turn(b, way, b->fast, b->slow, i, &r[way]);
 		}
 	}
 	for (w = 0; w < WAYS; w++) {
@@ -362,7 +389,7 @@ static int bench(struct bench *b, size_t pairs, size_t size, int rounds, bool la
 	}
 	stop = true;
 	pthread_join(t, NULL);
-	print(b, r, last);
+	print(b, r, rounds, last);
 	return r[EXCHANGE].pages && r[MOVE_PAGES].pages ? 0 : -EIO;
 }
 
@@ -378,6 +405,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "migrate: %s\n", why);
 		return 1;
 	}
+	if (rounds < 1 || rounds > MAX_ROUNDS)
+		rounds = 10;
 	b.cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	if (b.cpus > MAX_CPUS)
 		b.cpus = MAX_CPUS;
