@@ -78,6 +78,7 @@ static void compare(struct ht_outlook *o, const struct ht_heatmap *hm)
 		o->tiles[c] *= KEEP;
 		o->rates[c] *= KEEP;
 		o->hits[c] *= KEEP;
+		o->squares[c] *= KEEP;
 	}
 	for (i = 0; i < hm->nr_live; i++) {
 		const struct ht_live *l = &hm->live[i];
@@ -88,6 +89,7 @@ static void compare(struct ht_outlook *o, const struct ht_heatmap *hm)
 			o->tiles[c]++;
 			o->rates[c] += *before;
 			o->hits[c] += l->recent;
+			o->squares[c] += (double)l->recent * l->recent;
 		}
 		*before = l->rate;
 	}
@@ -147,6 +149,19 @@ int ht_outlook_learn(struct ht_outlook *o, const struct ht_heatmap *hm)
 	compare(o, hm);
 	estimate(o);
 	return 0;
+}
+
+/* As the classes are wide, steady tiles of one have more than Poisson's variance: a little. */
+double ht_outlook_dispersion(const struct ht_outlook *o, double rate)
+{
+	unsigned int c = class_of(rate);
+	double n = o->tiles[c], m, v;
+
+	if (n < 2 || o->hits[c] <= 0)
+		return 1;
+	m = o->hits[c] / n;
+	v = o->squares[c] / n - m * m;
+	return v > m ? v / m : 1;
 }
 
 double ht_outlook(const struct ht_outlook *o, double rate)

@@ -17,9 +17,10 @@
 struct ht_outlook {
 	float *rate; /* by tile id, as of the last epoch */
 	uint32_t cap;
-	/* Sums over tiles and epochs, old ones fading: how many, their rates, their next samples.
-	 */
+	/* Sums over tiles and epochs, old ones fading: how many, their rates, their next samples,
+	 * and these squared. */
 	double tiles[HT_OUTLOOK_CLASSES], rates[HT_OUTLOOK_CLASSES], hits[HT_OUTLOOK_CLASSES];
+	double squares[HT_OUTLOOK_CLASSES];
 	/* Of classes that were seen, rising: their middles, and the steady rates they foretold. */
 	double from[HT_OUTLOOK_CLASSES], to[HT_OUTLOOK_CLASSES];
 	unsigned int nr;
@@ -31,6 +32,11 @@ void ht_outlook_free(struct ht_outlook *o);
 int ht_outlook_learn(struct ht_outlook *o, const struct ht_heatmap *hm);
 /* The rate to expect of a tile with this one. */
 double ht_outlook(const struct ht_outlook *o, double rate);
+/*
+ * Variance of what tiles with this rate get next, in Poisson's, at least one: where some are gone
+ * on with and others are left behind, many samples foretell no more than few.
+ */
+double ht_outlook_dispersion(const struct ht_outlook *o, double rate);
 /* Makes est[0 .. nr) rise, by pooling neighbours that do not, with weights n[]. */
 void ht_pool_violators(double *est, const double *n, unsigned int nr);
 

@@ -71,7 +71,8 @@ struct run {
 	uint32_t space_idx, first, nr;
 	enum kind kind;
 	double heat;
-	double expect; /* heat to come, by the outlook */
+	double evidence; /* Poisson counts that the heat to come is as sure as */
+	double expect;	 /* heat to come, by the outlook */
 	uint64_t recent, writes;
 	uint64_t counts; /* sum of the page counts, where there is page detail */
 	uint64_t pages;	 /* resident pages, at least one a spot so that densities stay finite */
@@ -119,6 +120,8 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 
 	r->nr++;
 	r->heat += sp->heat;
+	r->evidence +=
+		rs->fixed ? sp->heat : sp->heat / ht_outlook_dispersion(&rs->outlook, sp->heat);
 	r->expect += rs->fixed ? sp->heat : ht_outlook(&rs->outlook, sp->heat);
 	r->recent += sp->recent;
 	r->pages += pages ? pages : HT_TILE_PAGES;
@@ -275,7 +278,7 @@ static int emit_whole(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
 		for (t = 0; t < HT_SPACE_TIERS; t++)
 			in_tier[t] += r->space->spot[r->first + i].in_tier[t];
 	count_tiers(rs, out, in_tier);
-	rs->info[rs->nr - 1].evidence = r->heat;
+	rs->info[rs->nr - 1].evidence = r->evidence;
 	set_heat(out, r->expect, r->recent, r->writes);
 	if (r->kind == KIND_THP && !rs->coarse)
 		out->flags |= HT_RANGE_THP;

@@ -150,6 +150,27 @@ static void test_trail_of_a_scan(void **state)
 	finish(f);
 }
 
+/* Steady memory gets what it got, as samples go; where a scan is still to come, all or nothing. */
+static void test_dispersion(void **state)
+{
+	struct fix *f = start(9);
+
+	assert_true(ht_outlook_dispersion(&f->o, 17) == 1);
+	epochs(f, alike, 0, 60);
+	assert_true(ht_outlook_dispersion(&f->o, f->live[5].rate) < 1.5);
+	finish(f);
+	f = start(9);
+	epochs(f, two_kinds, 0, 60);
+	assert_true(ht_outlook_dispersion(&f->o, f->live[5].rate) < 1.5);
+	assert_true(ht_outlook_dispersion(&f->o, f->live[300].rate) < 1.5);
+	finish(f);
+	f = start(9);
+	epochs(f, scanned, 0, 200);
+	assert_true(ht_outlook_dispersion(&f->o, f->live[3].rate) < 2);
+	assert_true(ht_outlook_dispersion(&f->o, 0.1) > 10);
+	finish(f);
+}
+
 /* What it learned goes, when it is no longer true. */
 static void test_forgets(void **state)
 {
@@ -189,6 +210,7 @@ static void test_any_rates(void **state)
 			double r = ht_outlook(&f->o, f->live[i].rate);
 
 			assert_true(isfinite(r) && r >= 0);
+			assert_true(ht_outlook_dispersion(&f->o, r) >= 1);
 		}
 		check_rising(f);
 	}
@@ -213,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_chance_is_evened_out),
 		cmocka_unit_test(test_steady_heat_counts_in_full),
 		cmocka_unit_test(test_trail_of_a_scan),
+		cmocka_unit_test(test_dispersion),
 		cmocka_unit_test(test_forgets),
 		cmocka_unit_test(test_any_rates),
 		cmocka_unit_test(test_pooling),
