@@ -44,7 +44,7 @@ struct ctx {
 	uint64_t room;			  /* pages free above the reserve */
 	uint64_t surplus;	/* pages that victims free beyond what they were taken for */
 	double surplus_density; /* at most, of these victims */
-	size_t last_victim; /* item that the surplus came from */
+	size_t last_victim;	/* item that the surplus came from */
 	uint64_t below;		/* free pages of the next tier */
 };
 
@@ -291,8 +291,8 @@ static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_
 }
 
 /*
- * The bounds of a whole range allow for its noise already; a stratum's density is a mean over pages of
- * which each may be either.
+ * The bounds of a whole range allow for its noise already; a stratum's density is a mean over pages
+ * of which each may be either.
  */
 #define RANGE_MARGIN_SHARE 0.5
 
