@@ -40,8 +40,9 @@ test_kill()
 	}' >"$tmp/points"
 	begun=$(uptime)
 	while read -r point source; do
-		# Of those asked for as many as there is time for.
-		[ "$i" -lt 8 ] || true_that "$(uptime) - $begun < ${KILL_SECONDS:-10}" || break
+		# Of those asked for as many as there is time for, and until both kinds were hit.
+		[ "$i" -lt 8 ] || true_that "$(uptime) - $begun < ${KILL_SECONDS:-10}" ||
+			true_that "$at_start * ($running + $moving) == 0" || break
 		# Something to move, soon.
 		fresh_hot 8
 		i=$((i + 1)) before=$(moved) delay=$(awk -v p="$point" -v s="$span" 'BEGIN { printf "%.2f", p * s }')
