@@ -22,7 +22,7 @@ done
 dir=build/results/lab/provision${RUN:+-$RUN}
 capacity=72 guarantee=8 big=46 small=4 table=64
 # How soon a guest has three quarters of its hot set's size, from the moment that it is told of the new set.
-enough=$((big * 3 / 4)) epoch_ms=500 epochs=${EPOCHS:-10}
+enough=$((big * 3 / 4)) epoch_ms=500 epochs=${EPOCHS:-14}
 # Of one phase, for each guest, where time is compared. By work, not by the clock: a busy machine makes it
 # longer, no other.
 slow=${SLOW:-0} updates=${UPDATES:-8000000}
