@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +14,7 @@
 
 #include "client.h"
 #include "control.h"
+#include "journal.h"
 #include "jsonutil.h"
 #include "log.h"
 
@@ -27,29 +26,14 @@
 #define START_MS 10000
 #define RETRY_MS 50
 
-/* A loader holds the lock: without a socket it is about to start, or to end. */
-static bool is_locked(const char *dir)
-{
-	char path[PATH_MAX];
-	bool locked;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/lock", dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return false;
-	locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
-	close(fd);
-	return locked;
-}
-
 static int ask(const char *dir, struct json_object *request, int ms, struct json_object **answer)
 {
 	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
 	int err, waited = 0;
 
 	while ((err = ht_control_ask(dir, request, ms, answer)) &&
-	       (err == -ENOENT || err == -ECONNREFUSED) && waited < START_MS && is_locked(dir)) {
+	       (err == -ENOENT || err == -ECONNREFUSED) && waited < START_MS &&
+	       ht_journal_is_locked(dir)) {
 		nanosleep(&pause, NULL);
 		waited += RETRY_MS;
 	}

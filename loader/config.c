@@ -559,6 +559,7 @@ void ht_config_init(struct ht_config *c)
 	c->budget_bytes = (uint64_t)HT_BUDGET_MIB << 20;
 	c->sel.rss_floor = (uint64_t)HT_RSS_FLOOR_MIB << 20;
 	c->source_opts.roots = &ht_host_roots;
+	c->source_opts.trial = true;
 }
 
 static error_t find_file(int key, char *arg, struct argp_state *st)

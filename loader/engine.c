@@ -242,7 +242,6 @@ static bool needs_admin(const struct ht_engine *e, int source)
 
 static int start(struct ht_engine *e)
 {
-	struct ht_source_opts sopts = e->cfg->source_opts;
 	char why[1024] = "";
 	int source, err;
 
@@ -259,8 +258,7 @@ static int start(struct ht_engine *e)
 	err = open_journal(e);
 	if (err)
 		return err;
-	sopts.trial = true;
-	source = ht_source_choose(e->cfg->source, &sopts, why, sizeof(why));
+	source = ht_source_choose(e->cfg->source, &e->cfg->source_opts, why, sizeof(why));
 	if (source < 0) {
 		pr_err("no source of samples: %s", why);
 		return HT_RC_SOURCE;

@@ -35,9 +35,6 @@
 #define SHIFT_MIN_COUNT 3.0
 #define SHIFT_MIN_SAMPLES 256
 
-/* What move_pages(2) takes for 4 KiB on hardware. */
-#define EMULATED_PAGE_NS 1200.0
-
 /* How many epochs a placement is expected to last, for the payback of a move: 20 s. */
 #define HORIZON 40.0
 /*
@@ -301,7 +298,7 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 	 * the speed of an emulated kernel, some fifty times a real one's.
 	 */
 	if (!e->simulated && e->source->ops->id == HT_SRC_EMULATED)
-		p->page_ns = fmin(p->page_ns, EMULATED_PAGE_NS);
+		p->page_ns = fmin(p->page_ns, HT_MOVE_PAGE_NS);
 	p->horizon = HORIZON;
 	p->margin = e->margin;
 	p->skip_loss = !(e->policy->info.ops & HT_OP_ADMIT);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
  * The loader's side of the heat map (hypertier/heat.h): it produces free tiles, reads what the
- * sampler counted, and takes back what is cold or gone. Reading is plain memory access; a counter may
- * change while it is read, which costs an error of one sample.
+ * sampler counted, and takes back what is cold or gone. Reading is plain memory access; a counter
+ * may change while it is read, which costs an error of one sample.
  *
  * When memory runs out: the sampler drops a sample that finds no free tile (counted as
  * HT_DROP_NO_TILE); each epoch the loader frees the coldest tiles until one sixteenth is free again

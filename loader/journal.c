@@ -623,6 +623,21 @@ static int take_lock(struct ht_journal *j, const char *dir)
 	return 0;
 }
 
+bool ht_journal_is_locked(const char *dir)
+{
+	char path[PATH_MAX];
+	bool locked;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return false;
+	locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return locked;
+}
+
 static void journal_free(struct ht_journal *j)
 {
 	while (j->nr)

@@ -15,6 +15,7 @@
 #ifndef HT_JOURNAL_H
 #define HT_JOURNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct ht_journal;
@@ -26,6 +27,8 @@ struct ht_journal;
  * returned in *recovered (may be NULL).
  */
 int ht_journal_open(struct ht_journal **j, const char *dir, size_t *recovered);
+/* A loader holds the lock in dir: without a socket it is about to start, or to end. */
+bool ht_journal_is_locked(const char *dir);
 /* The same with a further path prefix allowed from the start, recovery included (for tests). */
 int ht_journal_open_allow(struct ht_journal **j, const char *dir, const char *prefix,
 			  size_t *recovered);

@@ -12,10 +12,8 @@ enum { DOWN, UP };
 /* Pages gathered in each direction before they move. */
 #define BATCH 2048
 #define MAX_OPS (BATCH + 2 * HT_TILE_PAGES)
-/* move_pages(2) on current hardware, 4 KiB: 1.15-1.24 us; a start, soon replaced by measurement. */
-#define PAGE_NS 1200
 /* A vCPU that the host does not run inflates what is measured; no hardware is that slow. */
-#define PAGE_NS_MAX (8 * PAGE_NS)
+#define PAGE_NS_MAX (8 * HT_MOVE_PAGE_NS)
 #define LEDGER_ENTRIES (1U << 17)
 /* A tile that cannot be moved is left alone for 4 << 7 epochs at most. */
 #define MAX_HOLDS 7
@@ -42,7 +40,7 @@ int ht_mover_init(struct ht_mover *m, bool simulated)
 	int err;
 
 	memset(m, 0, sizeof(*m));
-	m->page_ns = PAGE_NS;
+	m->page_ns = HT_MOVE_PAGE_NS; /* a start, soon replaced by measurement */
 	m->op[DOWN] = calloc(MAX_OPS, sizeof(*m->op[0]));
 	m->op[UP] = calloc(MAX_OPS, sizeof(*m->op[0]));
 	m->addr = calloc(MAX_OPS, sizeof(*m->addr));

@@ -15,6 +15,9 @@
 #include "planner.h"
 #include "tiers.h"
 
+/* What move_pages(2) takes for 4 KiB on current hardware, measured as 1.15 to 1.24 us. */
+#define HT_MOVE_PAGE_NS 1200.0
+
 struct ht_mover_stats { /* pages of 4 KiB */
 	uint64_t promoted, demoted;
 	uint64_t failed;		      /* tried, not moved */

@@ -471,10 +471,8 @@ int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts)
 	err = bpf_object__load(o->obj);
 	if (err == -ENOMEM && !opts->heat_of) {
 		pr_err("not enough kernel memory for %.1f MiB of heat map: start earlier, or with "
-		       "a "
-		       "smaller --heat-memory (kernel memory does not come from movable-only "
-		       "nodes, "
-		       "so a full fast tier may be the cause)",
+		       "a smaller --heat-memory (kernel memory does not come from movable-only "
+		       "nodes, so a full fast tier may be the cause)",
 		       opts->size.bytes / 1048576.0);
 		return err;
 	}

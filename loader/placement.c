@@ -294,8 +294,8 @@ static uint64_t own_frame(struct ht_placement *pl, const void *p)
 }
 
 /*
- * Two pages that were only read both show the zero page, if the kernel has one: some give each its own
- * frame. One written to shows whether frames are told.
+ * Two pages that were only read both show the zero page, if the kernel has one: some give each its
+ * own frame. One written to shows whether frames are told.
  */
 static uint64_t probe_frames(struct ht_placement *pl)
 {

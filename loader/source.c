@@ -108,7 +108,7 @@ static int choose_one(const struct ht_source_ops *ops, const struct ht_source_op
 	return err ? -ENODEV : (int)ops->id;
 }
 
-/* 0 if the source can be used as far as can be told; a PMU is believed when it has shown a sample. */
+/* 0 if it can be used as far as can be told; a PMU is believed when it has shown a sample. */
 static int try_one(const struct ht_source_ops *ops, const struct ht_source_opts *opts, char *why,
 		   size_t size)
 {

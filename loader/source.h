@@ -76,9 +76,9 @@ int ht_source_parse(const char *name);
 const char *ht_source_name(enum ht_source_id id);
 /*
  * The source to use: want itself, or for HT_SRC_NONE the first usable one of PEBS, IBS, emulated,
- * DAMON, hint faults. why gets the choice and, for auto, why the earlier ones were passed over. With
- * opts->trial a PMU counts as usable only if its samples have addresses: hypervisors exist that
- * show a PMU's events and withhold what they record.
+ * DAMON, hint faults. why gets the choice and, for auto, why the earlier ones were passed over.
+ * With opts->trial a PMU counts as usable only if its samples have addresses: hypervisors exist
+ * that show a PMU's events and withhold what they record.
  * -ENODEV when there is none (why says so).
  */
 #define HT_SOURCE_TRIAL_MS 100

@@ -242,8 +242,8 @@ static __noinline void ht_give_detail(struct ht_tile *t, __u32 id, struct ht_cpu
 }
 
 /*
- * A mild skew does not show in bits: a tile with enough samples is counted by page as well. The loader
- * drops the detail of memory that has gone cold.
+ * A mild skew does not show in bits: a tile with enough samples is counted by page as well. The
+ * loader drops the detail of memory that has gone cold.
  */
 static __always_inline void ht_test_tile(struct ht_tile *t, __u32 id, struct ht_cpu_stats *st)
 {

@@ -6,8 +6,8 @@
  * its aged sample count, and one bit per pair of pages that tells "sampled in this window". Whether
  * page detail is worth having is a property of the samples: if they repeat on few pages (the
  * repeats exceed what a uniform spread would give), the tile is dispersed and uses its block of 512
- * four-bit page counters. A tile with many samples uses it as well: a mild skew shows in counts only.
- * The loader drops the detail of memory that has gone cold.
+ * four-bit page counters. A tile with many samples uses it as well: a mild skew shows in counts
+ * only. The loader drops the detail of memory that has gone cold.
  *
  * All maps are mmap-able arrays, preallocated and direct-indexed, so the sampler never allocates
  * and user space reads without system calls:

@@ -9,16 +9,6 @@ mover=bad_thrash.bpf.o # moves whatever can be moved, as long as the ledger lets
 
 result() { echo "#| $*"; }
 uptime() { cut -d' ' -f1 /proc/uptime; }
-# By the clock that nobody sets.
-wait_for()
-{
-	wait_end=$(awk -v s="$1" '{ print int($1 + s) + 1 }' /proc/uptime)
-	shift
-	until "$@"; do
-		true_that "$(uptime) < $wait_end" || return 1
-		sleep 0.1
-	done
-}
 
 # ---- what must not stay behind ----
 
@@ -47,16 +37,7 @@ check_nothing_left()
 
 # ---- the loader ----
 
-# The loader gives who asks 200 ms to say what; on a busy machine a second try may be needed.
-now()
-{
-	for _ in 1 2 3 4 5; do
-		hypertier-load --status --json >"$tmp/status" 2>"$tmp/status.err" && break
-	done
-	jget "$tmp/status" "$1"
-}
-now_is() { true_that "$(now "$1") $2"; }
-epochs() { epoch=$(now epoch) && wait_for $(($1 + 20)) now_is epoch ">= $epoch + $1"; }
+epochs() { epoch=$(status epoch) && wait_for $(($1 + 20)) status_is epoch ">= $epoch + $1"; }
 moved() { awk '/^pgmigrate_success/ { print $2 }' /proc/vmstat; }
 options="--comm subject --json --stats 1 --epoch 250 --period 101 --budget 64"
 
@@ -119,7 +100,7 @@ calm()
 	check "$fault: what disturbed it found its own data intact" 0 $?
 	said=$(tail -n 1 "$tmp/trouble")
 }
-loader_moved() { echo $(($(now promoted) + $(now demoted))); }
+loader_moved() { echo $(($(status promoted) + $(status demoted))); }
 moved_since() { true_that "$(loader_moved) > $1 + ${2:-0}"; }
 said_so() { grep -q "$1" "$tmp/trouble"; }
 

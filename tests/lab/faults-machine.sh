@@ -12,7 +12,7 @@ test_full()
 	disturb hog 0 30
 	wait_for 20 said_so full || not_ok "full: the fast node fills up"
 	goes_on
-	full="$(($(now fast_free) / 256)) MiB free, $(now promoted) promoted so far"
+	full="$(($(status fast_free) / 256)) MiB free, $(status promoted) promoted so far"
 	calm
 	if wait_for 30 more_in_node w $hot 0 0.5; then
 		ok "full: hot memory gets into the fast node once it is free again"
@@ -30,11 +30,11 @@ test_fail()
 	enter fail
 	fresh_hot 16
 	# Those of before are left alone for long by now.
-	busy=$(now outcomes.ebusy) stuck=stuck$((${stuck#stuck} + 1))
+	busy=$(status outcomes.ebusy) stuck=stuck$((${stuck#stuck} + 1))
 	tell w map $stuck=pinned:2:1
 	disturb hog 1 40
 	wait_for 40 said_so full || not_ok "fail: the slow node fills up"
-	wait_for 20 now_is outcomes.ebusy "> $busy" || not_ok "fail: pinned pages were tried"
+	wait_for 20 status_is outcomes.ebusy "> $busy" || not_ok "fail: pinned pages were tried"
 	calm
 	tell w report
 	check "fail: pinned pages stay" "0 0" "$(say w pin.node.0) $(say w $stuck.node.0)"
@@ -43,7 +43,7 @@ test_fail()
 	tell w unmap $stuck
 	outcomes=
 	for o in moved ebusy eacces enoent enomem efault other; do
-		outcomes="$outcomes $o $(now outcomes.$o)"
+		outcomes="$outcomes $o $(status outcomes.$o)"
 	done
 	leave
 	result "moves that fail (pinned pages, slow node full):$outcomes; $figures"
@@ -82,7 +82,7 @@ test_helper()
 	alive_first=$(alive)
 	up helper --backend exchange $mover || return
 	enter helper
-	check "helper: pages are exchanged" exchange "$(now migration)"
+	check "helper: pages are exchanged" exchange "$(status migration)"
 	disturb restless
 	wait_for 30 said_so ready
 	sleep 2
@@ -96,7 +96,7 @@ test_helper()
 	calm
 	wait_for 20 no_target
 	# If the mover was ejected: the built-in policy has no program in the kernel helper.
-	now_is ejections "== 0" || { sleep 1; steady=$(alive)$(changed); }
+	status_is ejections "== 0" || { sleep 1; steady=$(alive)$(changed); }
 	leave
 	down helper
 	rmmod hypertier
@@ -108,7 +108,7 @@ test_helper()
 test_clock()
 {
 	enter clock
-	start=$(uptime) first=$(now epoch) late=$(jget "$tmp/status" late_epochs)
+	start=$(uptime) first=$(status epoch) late=$(jget "$tmp/status" late_epochs)
 	before=$(($(jget "$tmp/status" promoted) + $(jget "$tmp/status" demoted)))
 	for jump in 18000 -36000 31536000; do
 		date -s "@$(($(date +%s) + jump))" >/dev/null
@@ -116,7 +116,7 @@ test_clock()
 	done
 	span=$(awk -v s="$start" '{ print $1 - s }' /proc/uptime)
 	date -s "@$(awk -v booted="$booted" '{ print int(booted + $1) }' /proc/uptime)" >/dev/null
-	count=$(($(now epoch) - first)) late=$(($(jget "$tmp/status" late_epochs) - late))
+	count=$(($(status epoch) - first)) late=$(($(jget "$tmp/status" late_epochs) - late))
 	pages=$(($(jget "$tmp/status" promoted) + $(jget "$tmp/status" demoted) - before))
 	holds "clock: as many epochs as time passed, those missed on a busy machine counted" \
 		"$count + $late > 4 * $span - 12 && $count + $late < 4 * $span + 12"
@@ -129,19 +129,19 @@ test_clock()
 test_overrun()
 {
 	enter overrun
-	lost=$(now samples_lost) late=$(now late_epochs)
+	lost=$(status samples_lost) late=$(status late_epochs)
 	# The ring has room for what a slow machine samples in seconds.
 	for stopped in 2 6 18; do
 		kill -STOP $loader
 		sleep $stopped
 		kill -CONT $loader
 		epochs 2 || not_ok "overrun: the loader goes on"
-		now_is samples_lost "> $lost" && break
+		status_is samples_lost "> $lost" && break
 	done
-	holds "overrun: lost samples are counted" "$(now samples_lost) > $lost"
+	holds "overrun: lost samples are counted" "$(status samples_lost) > $lost"
 	holds "overrun: due = seen + lost" \
 		"$(jget "$tmp/status" samples_due) == $(jget "$tmp/status" samples_seen) + $(jget "$tmp/status" samples_lost)"
-	holds "overrun: missed epochs are counted" "$(now late_epochs) >= $late + 4"
+	holds "overrun: missed epochs are counted" "$(status late_epochs) >= $late + 4"
 	result "ring overrun, loader stopped for $stopped s: $(jget "$tmp/status" samples_lost) of $(jget "$tmp/status" samples_due)" \
 		"samples lost, $(jget "$tmp/status" late_epochs) epochs late"
 	leave

@@ -6,22 +6,22 @@
 
 # ---- policies ----
 
-ejected() { now_is ejections "> $ejections"; }
+ejected() { status_is ejections "> $ejections"; }
 # eject NAME REASON [OPTIONS...]: a policy that is fast and honest for its first ticks.
 eject()
 {
 	bad=$1 reason=$2
 	shift 2
-	ejections=$(now ejections) from=$(now epoch)
+	ejections=$(status ejections) from=$(status epoch)
 	if ! hypertier-load --set after=3 "$@" "$bad.bpf.o" >"$tmp/swap" 2>&1; then
 		contains "policy: $bad may not come back yet" "$tmp/swap" 'was ejected'
 		return
 	fi
 	if wait_for 40 ejected; then ok "policy: $bad is ejected"; else not_ok "policy: $bad is ejected"; fi
 	check "policy: after $bad, the built-in one decides" "range built-in range true" \
-		"$(now policy) $(now object) $(now tiering)"
+		"$(status policy) $(status object) $(status tiering)"
 	contains "policy: $bad: the reason" "$tmp/$load.err" "policy '$bad' is ejected: $reason"
-	result "policy $bad: ejected after $(($(now epoch) - from)) epochs of 250 ms:" \
+	result "policy $bad: ejected after $(($(status epoch) - from)) epochs of 250 ms:" \
 		"$(sed -n "s/.*'$bad' is ejected: //p" "$tmp/$load.err" | tail -n 1)"
 }
 
@@ -36,13 +36,13 @@ test_policy()
 }
 
 group=/sys/fs/cgroup/oom
-no_target() { now_is targets "== 1"; }
+no_target() { status_is targets "== 1"; }
 test_oom_target()
 {
 	enter oom_target
 	mkdir -p $group
 	spawn v hot=plain:24:1 || return
-	wait_for 20 now_is targets "== 2" || not_ok "oom_target: a second target"
+	wait_for 20 status_is targets "== 2" || not_ok "oom_target: a second target"
 	echo "$pid_v" >$group/cgroup.procs
 	echo 8M >$group/memory.max
 	# What it has is the parent's to pay.
@@ -63,17 +63,17 @@ only_w() { [ "$(tiles | cut -d' ' -f1)" = "$(tiles "$pid_w" | cut -d' ' -f1)" ];
 test_storm()
 {
 	enter storm
-	late=$(now late_epochs)
+	late=$(status late_epochs)
 	disturb storm 3000
-	wait_for 20 now_is targets "> 3" || not_ok "storm: its processes are tiered"
+	wait_for 20 status_is targets "> 3" || not_ok "storm: its processes are tiered"
 	sleep 2
-	seen=$(now targets)
+	seen=$(status targets)
 	calm
 	said_more processes 50
-	wait_for 20 no_target || not_ok "storm: the dead are dropped ($(now targets) targets)"
+	wait_for 20 no_target || not_ok "storm: the dead are dropped ($(status targets) targets)"
 	wait_for 5 only_w || not_ok "storm: no heat of the dead is left ($(tiles) tiles, heat, free; of w: $(tiles "$pid_w"))"
 	leave
-	result "storm: $said, ${seen:-?} targets at the end of it; $(($(now late_epochs) - late)) epochs were" \
+	result "storm: $said, ${seen:-?} targets at the end of it; $(($(status late_epochs) - late)) epochs were" \
 		"late; $figures"
 }
 
@@ -135,7 +135,7 @@ test_restless()
 	before=$(loader_moved)
 	wait_for 20 moved_since $before 100 || not_ok "restless: its memory is moved"
 	sleep 2
-	failed_moves=$(now failed)
+	failed_moves=$(status failed)
 	calm
 	for did in mprotects unmaps splits; do said_more $did 0; done
 	wait_for 20 no_target || not_ok "restless: it is dropped"

@@ -124,10 +124,10 @@ test_churn()
 		echo "$(awk -v s="$begun" '{ print $1 - s }' /proc/uptime) $(size_of) $(trouble left | awk '{ print $1, $7 }')" \
 			"$(awk '/^Slab/ { print $2 }' /proc/meminfo)" | tee -a "$tmp/sizes" | sed 's/^/# size /'
 	done
-	ejections="$(now ejections) ejections, $(now swaps) swaps, $(now samples_lost) samples lost"
+	ejections="$(status ejections) ejections, $(status swaps) swaps, $(status samples_lost) samples lost"
 	rounds=$(wc -l <"$tmp/sizes")
-	result "churn: $rounds rounds in $(awk -v s="$begun" '{ printf "%.0f", $1 - s }' /proc/uptime) s, $(now epoch) epochs, $(now promoted) pages promoted, $(now demoted) demoted," \
-		"$(now failed) failed, $ejections"
+	result "churn: $rounds rounds in $(awk -v s="$begun" '{ printf "%.0f", $1 - s }' /proc/uptime) s, $(status epoch) epochs, $(status promoted) pages promoted, $(status demoted) demoted," \
+		"$(status failed) failed, $ejections"
 	[ "$rounds" -ge 4 ] || return
 	# The first round is the time to warm up. By least squares: growth over the rest, of resident memory.
 	awk -v rounds="$rounds" '

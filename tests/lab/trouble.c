@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <linux/sched.h>
+#include <numa.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -63,18 +64,10 @@ static int die(const char *what)
 
 static size_t free_mib(int node)
 {
-	unsigned long kib = 0;
-	char path[80], line[128];
-	FILE *f;
+	long long free = 0;
 
-	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Node %*d MemFree: %lu", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib >> 10;
+	numa_node_size64(node, &free);
+	return free / MIB;
 }
 
 static int hog(int node, size_t left)

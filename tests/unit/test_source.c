@@ -153,7 +153,7 @@ static void test_order(void **state)
 	assert_int_equal(choose(f, HT_SRC_PAGE_FAULT), HT_SRC_PAGE_FAULT);
 }
 
-/* A PMU that is described and gives no samples: found out by the trial, or when it was asked for. */
+/* A PMU that is described and gives no samples: found out by the trial, unless asked for. */
 static void test_trial(void **state)
 {
 	struct fixture *f = *state;
