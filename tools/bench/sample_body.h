@@ -329,32 +329,6 @@ static int body_fill_tables(struct body *b, const struct body_case *c)
 	return 0;
 }
 
-/* Counts that vary no more than samples spread evenly do: chi-squared over 511 degrees of freedom.
- */
-static bool body_alike(const struct ht_detail *d)
-{
-	double sum = 0, squares = 0, c;
-	unsigned int p;
-
-	for (p = 0; p < HT_TILE_PAGES; p++) {
-		c = ht_detail_get(d, p);
-		sum += c;
-		squares += c * c;
-	}
-	return sum >= 128 && squares * HT_TILE_PAGES / sum - sum < 511 + 3 * sqrt(2 * 511);
-}
-
-/* The loader's part, once a round: detail of tiles whose pages turned out alike is taken back. */
-static void body_take_back(struct body *b)
-{
-	struct ht_ctl *c = b->env.ctl;
-	uint32_t i;
-
-	for (i = 1; i <= c->free_head; i++)
-		if (b->env.heat[i].detail && body_alike(&b->env.pages[i]))
-			b->env.heat[i].detail = 0;
-}
-
 static int body_rounds(struct body *b, const struct body_case *c, struct body_result *r)
 {
 	double v[BODY_NR][BODY_ROUNDS], diff[BODY_ROUNDS], ns;
@@ -370,7 +344,6 @@ static int body_rounds(struct body *b, const struct body_case *c, struct body_re
 			if (round >= 0)
 				v[way][round] = ns;
 		}
-		body_take_back(b);
 		body_tick(b, c);
 	}
 	for (round = 0; round < BODY_ROUNDS; round++)
