@@ -62,12 +62,17 @@ guest()
 
 tell_guest() { echo "$2" >"$dir/$1.cmd.in"; }
 said() { grep -q "^$2" "$dir/$1.log"; }
-all_said() { for n in $guests; do said $n "$1" || return 1; done; }
+all_said()
+{
+	local n
+
+	for n in $guests; do said $n "$1" || return 1; done
+}
 
 # await SECONDS WHAT COMMAND...: without it the rest makes no sense.
 await()
 {
-	local what=$2
+	local n what=$2
 
 	wait_for "$1" "${@:3}" && return
 	not_ok "$what"
@@ -196,6 +201,8 @@ start()
 # Work that is compared. In turn, the hot set of each is the big one; the first follows c's.
 three_phases()
 {
+	local n
+
 	want c $((updates / 4))
 	await 120 "phase $phase is done" all_said "phase $phase "
 	first=$((phase + 1))
