@@ -329,16 +329,18 @@ static void reap(struct tty *t)
 		t->ended = true;
 }
 
-/* Takes what has been drawn, waiting for it for so many ms. */
-static void pump(struct tty *t, int ms)
+/* Takes what has been drawn, waiting for it for so many ms. Was there any? */
+static bool pump(struct tty *t, int ms)
 {
 	static bool escape;
 	struct pollfd p = { .fd = t->fd, .events = POLLIN };
+	bool any = false;
 	char buf[4096];
 	ssize_t n, i;
 
 	while (poll(&p, 1, ms) > 0 && p.revents & POLLIN) {
 		n = read(t->fd, buf, sizeof(buf));
+		any |= n > 0;
 		for (i = 0; i < n; i++)
 			receive(t, buf[i], &escape);
 		if (n <= 0)
@@ -346,6 +348,7 @@ static void pump(struct tty *t, int ms)
 		ms = 0;
 	}
 	reap(t);
+	return any;
 }
 
 static int start(struct tty *t, char **argv)
@@ -484,12 +487,16 @@ static bool restored(struct tty *t)
 	return false;
 }
 
+/* A screen is drawn from top to bottom: what was waited for may be there before the last line is. */
 static bool save(struct tty *t, const char *path)
 {
 	FILE *f = *path ? fopen(path, "w") : stdout;
+	int tries = 20;
 
 	if (!f)
 		return false;
+	while (pump(t, 100) && --tries)
+		;
 	print(t, f, *path ? "" : "# ");
 	return f == stdout || !fclose(f);
 }
