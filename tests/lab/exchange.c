@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -53,10 +54,11 @@ static int node_of(pid_t pid, void *p)
 /* --- exchanging it ---------------------------------------------------------------------------- */
 
 struct soak {
-	int fd;
+	int fd, pidfd;
 	pid_t pid;
 	unsigned int seed;
-	uint64_t small, huge, status[2][HT_XCHG_STATUS_NR]; /* small, huge */
+	uint64_t small, huge, not_collapsed;
+	uint64_t status[2][HT_XCHG_STATUS_NR]; /* small, huge */
 };
 
 /* Addresses of pages of one size, sorted by the node they are on now. */
@@ -104,6 +106,17 @@ static void demote(struct soak *s, const uint64_t *fast, size_t nr)
 		perror("# move_pages");
 }
 
+/* Of the huge pages that were split, few come back by themselves while others are being written. */
+static void collapse_all(struct soak *s, const uint64_t *at, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		struct iovec iov = { (void *)(uintptr_t)at[i], HUGE };
+
+		if (process_madvise(s->pidfd, &iov, 1, MADV_COLLAPSE, 0) < 0)
+			s->not_collapsed++;
+	}
+}
+
 static int exchange_some(struct soak *s, bool huge)
 {
 	static uint64_t fast[HT_XCHG_MAX * 2], slow[HT_XCHG_MAX * 2];
@@ -117,6 +130,11 @@ static int exchange_some(struct soak *s, bool huge)
 		demote(s, fast + nr[1], (nr[0] - nr[1]) / 2);
 	if (n > most)
 		n = most;
+	/* In every second batch; the others have to do with split ones too. */
+	if (huge && rand_r(&s->seed) % 2) {
+		collapse_all(s, fast, n);
+		collapse_all(s, slow, n);
+	}
 	for (i = 0; i < n; i++)
 		pair[i] = (struct ht_xchg_pair){
 			.hot = slow[i], .cold = fast[i], .hot_pid = s->pid, .cold_pid = s->pid
@@ -142,6 +160,7 @@ static void print_soak(const struct soak *s, double seconds)
 				printf(" %s %llu", ht_exchange_status_name(i),
 				       (unsigned long long)s->status[h][i]);
 	}
+	printf("; not collapsed: %llu", (unsigned long long)s->not_collapsed);
 	printf("\n# workload: %d rounds, %d forks, %d mprotects, %d unmaps, %d splits, %d wrong\n",
 	       sh->rounds, sh->forks, sh->protects, sh->remaps, sh->splits, sh->wrong);
 	fflush(stdout);
@@ -169,6 +188,8 @@ static int run_soak(int fd, uint64_t pairs)
 	setpriority(PRIO_PROCESS, 0, -10);
 	while (sh->ready < THREADS && !waitpid(s.pid, &status, WNOHANG))
 		usleep(10000);
+	s.pidfd = syscall(SYS_pidfd_open, s.pid, 0);
+	verdict(s.pidfd >= 0, "the workload is there");
 	start = said = now();
 	for (round = 0; s.small + s.huge < pairs && done >= 0; round++) {
 		done = exchange_some(&s, round % 4 == 3);

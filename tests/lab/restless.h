@@ -18,6 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* include/uapi/asm-generic/mman-common.h; not in glibc 2.36 */
+#endif
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
 #define WORDS (PAGE / 8)
@@ -115,11 +118,7 @@ static void rewrite(struct worker *w, size_t i)
 /* Brings back a huge page that was split. */
 static void collapse(char *p)
 {
-#ifdef MADV_COLLAPSE
 	madvise(p, HUGE, MADV_COLLAPSE);
-#else
-	madvise(p, HUGE, 25);
-#endif
 }
 
 /* The child writes to what it shares, so both sides copy while pages are exchanged. */
@@ -206,7 +205,7 @@ static void *work(void *arg)
 		check_page(w, i);
 		if (dice < 8000)
 			rewrite(w, i);
-		else if (dice < 8008)
+		else if (dice < 8004)
 			fork_some(w);
 		else if (dice < 8200)
 			protect_some(w);

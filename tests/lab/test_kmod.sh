@@ -34,7 +34,7 @@ for k in "$@"; do
 	fi
 	size=256M
 	# KASAN has a byte for every eight, and everything takes ten times as long.
-	[ "$k" != debug ] || size=512M pairs=${PAIRS:-3000} limit=580
+	[ "$k" != debug ] || size=512M pairs=${PAIRS:-6000} limit=580
 	if [ "$k" != debug ] && [ ! -d "build/lab/kbuild/$k" ]; then
 		skip "kmod-$k" "no headers for kernel $k: tools/setup --kernels $k --modules"
 		continue
