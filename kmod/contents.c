@@ -5,35 +5,9 @@
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
-#ifdef CONFIG_X86_64
-#include <asm/fpu/api.h>
-#endif
 
 #include "hypertier.h"
-
-#ifdef CONFIG_X86_64
-
 #include "swap.h"
-
-/* The registers are the kernel's for one page at a time: preemption is off meanwhile. */
-static void swap_page_contents(void *a, void *b)
-{
-	kernel_fpu_begin();
-	ht_swap_page(a, b);
-	kernel_fpu_end();
-}
-
-#else
-
-static void swap_page_contents(void *x, void *y)
-{
-	u64 *a = x, *b = y, *end = x + PAGE_SIZE;
-
-	for (; a < end; a++, b++)
-		swap(*a, *b);
-}
-
-#endif
 
 void ht_swap_contents(struct folio *x, struct folio *y)
 {
@@ -43,7 +17,7 @@ void ht_swap_contents(struct folio *x, struct folio *y)
 		void *a = kmap_local_folio(x, i * PAGE_SIZE);
 		void *b = kmap_local_folio(y, i * PAGE_SIZE);
 
-		swap_page_contents(a, b);
+		ht_swap_page(a, b);
 		kunmap_local(b);
 		kunmap_local(a);
 	}

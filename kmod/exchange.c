@@ -50,6 +50,10 @@ struct batch {
 	struct proc proc[MAX_PROCS];
 	u32 nr_procs, nr_slots;
 	bool drained, want_drain;
+	/* While pages are gathered: whose mmap lock is held for reading, and the area found last.
+	 */
+	struct mm_struct *locked;
+	struct vm_area_struct *vma;
 };
 
 /* --- processes -------------------------------------------------------------------------------- */
@@ -160,30 +164,44 @@ void ht_end_walk(struct folio_walk *fw, struct vm_area_struct *vma)
 	ht_call(vma_pgtable_walk_end, vma);
 }
 
+static void unlock_mm(struct batch *b)
+{
+	if (b->locked)
+		mmap_read_unlock(b->locked);
+	b->locked = NULL;
+	b->vma = NULL;
+}
+
+/* The area at an address. Pages of a batch are mostly of one process, and next to each other. */
+static struct vm_area_struct *find_area(struct batch *b, struct mm_struct *mm, unsigned long addr)
+{
+	if (b->locked != mm) {
+		unlock_mm(b);
+		mmap_read_lock(mm);
+		b->locked = mm;
+	}
+	if (!b->vma || addr < b->vma->vm_start || addr >= b->vma->vm_end)
+		b->vma = vma_lookup(mm, addr);
+	return b->vma;
+}
+
 static u32 take(struct batch *b, struct mm_struct *mm, unsigned long addr, int node,
 		struct ht_side *side)
 {
 	const vm_flags_t never = VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB | VM_LOCKED;
-	struct vm_area_struct *vma;
+	struct vm_area_struct *vma = find_area(b, mm, addr);
 	struct folio_walk fw;
 	struct folio *f;
 	u32 status;
 
-	mmap_read_lock(mm);
-	vma = vma_lookup(mm, addr);
-	if (!vma || vma->vm_flags & never) {
-		status = vma ? HT_XCHG_KIND : HT_XCHG_ABSENT;
-		goto out;
-	}
+	if (!vma || vma->vm_flags & never)
+		return vma ? HT_XCHG_KIND : HT_XCHG_ABSENT;
 	f = ht_call(folio_walk_start, &fw, vma, addr, 0);
-	status = HT_XCHG_ABSENT;
 	if (!f)
-		goto out;
+		return HT_XCHG_ABSENT;
 	status = isolate(b, &fw, f, node);
 	ht_end_walk(&fw, vma);
 	side->folio = f;
-out:
-	mmap_read_unlock(mm);
 	return status;
 }
 
@@ -240,6 +258,20 @@ static bool admitted(struct batch *b, struct ht_xchg_pair *p)
 
 #define UNTRIED HT_XCHG_STATUS_NR
 
+/* Before any lock is taken: a policy may be slow. */
+static void admit(struct batch *b)
+{
+	u32 i;
+
+	for (i = 0; i < b->x->nr; i++) {
+		b->ctx->pair[i].status = admitted(b, &b->ctx->pair[i]) ? UNTRIED : HT_XCHG_REFUSED;
+		cond_resched();
+	}
+}
+
+/* Pairs looked up under one mmap lock; who wants to change the address space waits for so many. */
+#define LOCKED_PAIRS 32
+
 static void gather(struct batch *b)
 {
 	u32 i;
@@ -248,8 +280,10 @@ static void gather(struct batch *b)
 		struct ht_xchg_pair *p = &b->ctx->pair[i];
 		struct ht_slot *s = &b->ctx->slot[b->nr_slots];
 
-		if (p->status == UNTRIED && !admitted(b, p))
-			p->status = HT_XCHG_REFUSED;
+		if (i % LOCKED_PAIRS == 0) {
+			unlock_mm(b);
+			cond_resched();
+		}
 		if (p->status != UNTRIED && !(b->drained && p->status == HT_XCHG_BUSY))
 			continue;
 		p->status = gather_pair(b, p, s);
@@ -257,8 +291,8 @@ static void gather(struct batch *b)
 			continue;
 		s->pair = i;
 		b->nr_slots++;
-		cond_resched();
 	}
+	unlock_mm(b);
 }
 
 /* --- lock ------------------------------------------------------------------------------------- */
@@ -549,8 +583,7 @@ void ht_exchange(struct ht_ctx *ctx, struct ht_xchg *x, struct ht_xchg_stats *st
 	u32 i;
 
 	x->done = 0;
-	for (i = 0; i < x->nr; i++)
-		ctx->pair[i].status = UNTRIED;
+	admit(&b);
 	ht_call(lru_add_drain);
 	gather(&b);
 	if (b.want_drain) {

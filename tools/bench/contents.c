@@ -3,8 +3,8 @@
  * contents: what swapping the bytes of two pages in place costs on this CPU, by the helper's own
  * code (kmod/swap.h), next to two copies by way of a free page, which is what two migrations do
  * with the kernel's copy_page(). Pairs are visited in scattered order, and their pages are in no
- * cache. For comparison the same word by word, and with stores that go past the caches. Not in it:
- * what kernel_fpu_begin() and _end() take around each 4 KiB.
+ * cache. For comparison the same through vector registers (without what kernel_fpu_begin() and
+ * _end() take around each page), and with stores that go past the caches.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define HT_SWAP_CLOBBERS "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7"
 #include "../../kmod/swap.h"
 
 #define SMALL 4096UL
@@ -22,7 +21,7 @@
 #define PAIRS 128 /* huge ones; as much memory is taken for small ones */
 #define ROUNDS 10
 
-enum { TWO_COPIES, SWAP_WORDS, HELPER, SWAP_PAST_CACHES, WAYS };
+enum { TWO_COPIES, HELPER, SWAP_VECTORS, SWAP_PAST_CACHES, WAYS };
 
 struct pages {
 	size_t size, pairs;
@@ -36,16 +35,29 @@ static void copy(char *to, char *from)
 	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
 }
 
-static void swap_words(char *x, char *y)
-{
-	uint64_t *a = (uint64_t *)x, *b = (uint64_t *)y, *end = (uint64_t *)(x + SMALL), t;
+#define SWAP_LINE(a, b, STORE)                                                                     \
+	__asm__ volatile(                                                                          \
+		"movdqa (%0), %%xmm0\n\t"                                                          \
+		"movdqa 16(%0), %%xmm1\n\t"                                                        \
+		"movdqa 32(%0), %%xmm2\n\t"                                                        \
+		"movdqa 48(%0), %%xmm3\n\t"                                                        \
+		"movdqa (%1), %%xmm4\n\t"                                                          \
+		"movdqa 16(%1), %%xmm5\n\t"                                                        \
+		"movdqa 32(%1), %%xmm6\n\t"                                                        \
+		"movdqa 48(%1), %%xmm7\n\t" STORE " %%xmm0, (%1)\n\t" STORE                        \
+		" %%xmm1, 16(%1)\n\t" STORE " %%xmm2, 32(%1)\n\t" STORE                            \
+		" %%xmm3, 48(%1)\n\t" STORE " %%xmm4, (%0)\n\t" STORE " %%xmm5, 16(%0)\n\t" STORE  \
+		" %%xmm6, 32(%0)\n\t" STORE " %%xmm7, 48(%0)\n\t"                                  \
+		:                                                                                  \
+		: "r"(a), "r"(b)                                                                   \
+		: "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7")
 
-	for (; a < end; a++, b++) {
-		t = *a;
-		*a = *b;
-		*b = t;
-		__asm__ volatile("" : : : "memory");
-	}
+static void swap_vectors(char *a, char *b)
+{
+	char *end = a + SMALL;
+
+	for (; a < end; a += 64, b += 64)
+		SWAP_LINE(a, b, "movdqa");
 }
 
 static void swap_past_caches(char *a, char *b)
@@ -53,7 +65,7 @@ static void swap_past_caches(char *a, char *b)
 	char *end = a + SMALL;
 
 	for (; a < end; a += 64, b += 64)
-		HT_SWAP_LINE(a, b, "movntdq");
+		SWAP_LINE(a, b, "movntdq");
 	__asm__ volatile("sfence" : : : "memory");
 }
 
@@ -89,8 +101,8 @@ static double cpu_us(void)
 static double measure(struct pages *p, int way)
 {
 	static void (*const swap[WAYS])(char *, char *) = {
-		[SWAP_WORDS] = swap_words,
 		[HELPER] = ht_swap_page,
+		[SWAP_VECTORS] = swap_vectors,
 		[SWAP_PAST_CACHES] = swap_past_caches,
 	};
 	double start = cpu_us();
@@ -128,7 +140,7 @@ static bool divide(struct pages *p, char *mem)
 
 static int report(const char *name, size_t size, char *mem, const char *end)
 {
-	static const char *const ways[] = { "two_copies", "swap_words", "helper",
+	static const char *const ways[] = { "two_copies", "helper", "swap_vectors",
 					    "swap_past_caches" };
 	struct pages p = { .size = size, .pairs = PAIRS * HUGE / size };
 	double best[WAYS], us;
