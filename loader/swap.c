@@ -48,7 +48,7 @@ static const char *knob_problem(int err)
 static int set_knobs(struct ht_object *o, char *const *sets, size_t nr, char *error, size_t size)
 {
 	size_t which = 0;
-	int err = ht_knobs_set_all(o->obj, sets, nr, &which);
+	int err = nr ? ht_knobs_set_all(o->obj, sets, nr, &which) : 0;
 
 	if (err)
 		snprintf(error, size, "--set %s: %s (knobs of policy '%s': --help-policy)",
