@@ -100,6 +100,11 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/loader.a $(BUILD)/provision.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HT_CFLAGS) -iquote loader -MMD -MP -MF $@.d $< $(BUILD)/provision.a $(BUILD)/loader.a -lcmocka $(LIBS) -lm -lpthread -o $@
 
+$(BUILD)/tests/%.so: tests/%.c
+	$(call msg,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HT_CFLAGS) -fPIC -shared -MMD -MP -MF $@.d $< -ldl -o $@
+
 # Fuzz targets bring their own main, and their definitions come before the archives'. In build/asan only.
 FUZZ := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 HEATMAP_IN := tools/heatmap/input.c tools/heatmap/grid.c tools/heatmap/draw.c tools/heatmap/svg.c
@@ -205,7 +210,7 @@ sanitize:
 	$(Q)BUILD=$(BUILD)/asan tests/sanitize $(T)
 
 # Needs valgrind, which tools/setup does not install: apt-get install valgrind.
-valgrind: $(UNIT) policies
+valgrind: $(UNIT) $(TEST_BPF) policies $(BUILD)/tests/bpf_filled.so
 	$(Q)VALGRIND=1 BUILD=$(BUILD) tests/sanitize $(T)
 
 # One program at a time: the analyzer of clang 14 mixes up the variadic functions of several.
@@ -276,4 +281,4 @@ clean:
 		$(BUILD)/provision $(BUILD)/provision.a $(BUILD)/hypertier-provision \
 		$(BUILD)/tests $(BUILD)/workload $(BUILD)/bench $(BUILD)/lab/*.so
 
--include $(wildcard $(foreach d,loader provision policies tests/unit tests/bpf tests/lab workload bench lab,$(BUILD)/$(d)/*.d))
+-include $(wildcard $(foreach d,loader provision policies tests tests/unit tests/bpf tests/lab workload bench lab,$(BUILD)/$(d)/*.d))

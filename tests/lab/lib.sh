@@ -216,7 +216,7 @@ spawn()
 	"${program:-subject}" "$@" <"$tmp/$spawn.in" >"$tmp/$spawn.log" 2>"$tmp/$spawn.err" &
 	eval "pid_$spawn=$!"
 	# Held open, so that it does not read the end of the file after each command.
-	sleep 1000 >"$tmp/$spawn.in" &
+	sleep infinity >"$tmp/$spawn.in" &
 	eval "hold_$spawn=$!"
 	wait_for 60 answered "$spawn" 1 && return 0
 	not_ok "subject $spawn starts"

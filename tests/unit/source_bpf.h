@@ -61,6 +61,8 @@ FS_UNUSED static void bpf_stats(const struct ht_object *o, struct ht_cpu_stats *
 	__u32 zero = 0;
 
 	memset(sum, 0, sizeof(*sum));
+	/* The kernel fills it for each CPU; valgrind knows of the first one's only. */
+	memset(cpu, 0, sizeof(cpu));
 	if (nr > 1024 || bpf_map_lookup_elem(o->src.map_stats, &zero, cpu))
 		abort();
 	for (i = 0; i < nr; i++) {

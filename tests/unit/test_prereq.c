@@ -239,7 +239,7 @@ static void test_mount_bpffs(void **state)
 	if (!pid) {
 		struct ht_prereq p;
 
-		if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		if (unshare(CLONE_NEWNS) || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL))
 			_exit(77);
 		while (!umount2("/sys/fs/bpf", MNT_DETACH))
 			;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/* Deadlines for programs that run slower than they are built for. */
+#ifndef HT_TEST_PATIENCE_H
+#define HT_TEST_PATIENCE_H
+
+#include <stdlib.h>
+
+/* By how much to multiply a deadline: HT_TEST_PATIENCE, which tests/sanitize sets; 1 without it. */
+static inline unsigned int patience(void)
+{
+	const char *env = getenv("HT_TEST_PATIENCE");
+	long n = env ? strtol(env, NULL, 10) : 1;
+
+	return n < 1 ? 1 : n > 1000 ? 1000 : n;
+}
+
+#endif
