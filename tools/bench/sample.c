@@ -21,8 +21,7 @@ static const struct body_case cases[] = {
 static void print_head(void)
 {
 	printf("Program body, ns per sample (an empty loop taken off; A/A = two runs of the same;\n"
-	       "sampler = samples one by one, as ht_perf gets them; floor = two dependent cache\n"
-	       "lines)\n"
+	       "floor = two dependent cache lines)\n"
 	       "%-12s %8s %6s %6s %8s %8s %8s %7s %8s\n",
 	       "footprint", "sampler", "A/A", "floor", "flat", "LRU", "ring", "flat/x", "KiB/GiB");
 }
