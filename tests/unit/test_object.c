@@ -311,8 +311,10 @@ static void open_and_exit(const char *path, char *c)
 	_exit(err ? 1 : 0);
 }
 
-/* Flips bits in up to four bytes; in half of the variants where the structure is: headers, BTF, the
- * end. */
+/*
+ * Flips bits in up to four bytes; in half of the variants where the structure is: headers, BTF, the
+ * end.
+ */
 static void damage(char *c, int variant, size_t btf_off, size_t btf_len, uint64_t *rnd)
 {
 	int flips = 1 + tu_below(rnd, 4);
