@@ -50,10 +50,9 @@ struct batch {
 	struct proc proc[MAX_PROCS];
 	u32 nr_procs, nr_slots;
 	bool drained, want_drain;
-	/* While pages are gathered: whose mmap lock is held for reading, and the area found last.
-	 */
+	/* While pages are gathered: whose mmap lock is held, and the areas found last. */
 	struct mm_struct *locked;
-	struct vm_area_struct *vma;
+	struct vm_area_struct *hot_area, *cold_area;
 };
 
 /* --- processes -------------------------------------------------------------------------------- */
@@ -169,27 +168,29 @@ static void unlock_mm(struct batch *b)
 	if (b->locked)
 		mmap_read_unlock(b->locked);
 	b->locked = NULL;
-	b->vma = NULL;
+	b->hot_area = NULL;
+	b->cold_area = NULL;
 }
 
 /* The area at an address. Pages of a batch are mostly of one process, and next to each other. */
-static struct vm_area_struct *find_area(struct batch *b, struct mm_struct *mm, unsigned long addr)
+static struct vm_area_struct *find_area(struct batch *b, struct mm_struct *mm, unsigned long addr,
+					struct vm_area_struct **last)
 {
 	if (b->locked != mm) {
 		unlock_mm(b);
 		mmap_read_lock(mm);
 		b->locked = mm;
 	}
-	if (!b->vma || addr < b->vma->vm_start || addr >= b->vma->vm_end)
-		b->vma = vma_lookup(mm, addr);
-	return b->vma;
+	if (!*last || addr < (*last)->vm_start || addr >= (*last)->vm_end)
+		*last = vma_lookup(mm, addr);
+	return *last;
 }
 
 static u32 take(struct batch *b, struct mm_struct *mm, unsigned long addr, int node,
-		struct ht_side *side)
+		struct vm_area_struct **last, struct ht_side *side)
 {
 	const vm_flags_t never = VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB | VM_LOCKED;
-	struct vm_area_struct *vma = find_area(b, mm, addr);
+	struct vm_area_struct *vma = find_area(b, mm, addr, last);
 	struct folio_walk fw;
 	struct folio *f;
 	u32 status;
@@ -223,10 +224,10 @@ static u32 gather_pair(struct batch *b, struct ht_xchg_pair *p, struct ht_slot *
 		return HT_XCHG_BUSY;
 	if (h->status || c->status)
 		return h->status ?: c->status;
-	status = take(b, h->mm, p->hot, b->x->hot_node, &s->hot);
+	status = take(b, h->mm, p->hot, b->x->hot_node, &b->hot_area, &s->hot);
 	if (status)
 		return status;
-	status = take(b, c->mm, p->cold, b->x->cold_node, &s->cold);
+	status = take(b, c->mm, p->cold, b->x->cold_node, &b->cold_area, &s->cold);
 	if (status) {
 		put_back(&s->hot);
 		return status;
