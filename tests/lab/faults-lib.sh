@@ -54,7 +54,7 @@ leave()
 {
 	goes_on
 	figures="$(($(moved) - moved_first)) pages migrated in $(awk -v s="$entered" '{ printf "%.1f", $1 - s }' /proc/uptime) s"
-	tell w report
+	tell w verify
 	check "$fault: the workload's data is intact" true "$(say w intact)"
 	wait_for 10 all_there && ok "$fault: no program, link, map, event, pin, kdamond or sysctl more or less than before" ||
 		not_ok "$fault: nothing more or less than before (want $steady, got $(alive)$(changed))"

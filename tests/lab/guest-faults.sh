@@ -60,7 +60,7 @@ test_kill()
 	kills=$i
 	check "kill: $kills kills leave no program, link, map or event alive" 0 $bad
 	holds "kill: they hit loaders that start, and loaders that run" "$at_start > 0 && $running + $moving > 0"
-	tell w report
+	tell w verify
 	check "kill: the workload's data is intact" true "$(say w intact)"
 	load_wait kill-after $options $range && epochs 2
 	stop

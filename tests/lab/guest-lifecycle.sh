@@ -259,7 +259,7 @@ all="signal:INT signal:TERM signal:HUP early_signal:TERM early_signal:KILL kill_
 for t in ${TESTS:-$all}; do
 	eval "test_$(echo "$t" | tr ':' ' ')"
 done
-tell w report
+tell w verify
 check "all data is intact" true "$(say w intact)"
 quit w
 finish

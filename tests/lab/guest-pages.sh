@@ -30,6 +30,7 @@ holds "pin: the pages were tried, and are busy" "$(stat_of pages outcomes.ebusy)
 check "pin: none moved" 0 "$(say w pin.node.0)"
 check "cow: pages shared with a child are left alone" 0 "$(say w cow.node.0)"
 check "shmem: pages mapped by two processes are left alone" 0 "$(say w shmem.node.0)"
+tell w verify
 check "all data is intact" true "$(say w intact)"
 
 tell w unpin pin

@@ -13,7 +13,9 @@
  *	pinned	each page is held by a pipe (vmsplice)
  *
  * Commands:
- *	report		where the pages are, what smaps says of them, whether the data is intact
+ *	report		where the pages are, what smaps says of them; touches none of them, so that
+ *			who waits for cold ones to move does not warm them
+ *	verify		the same, and whether the data is intact: reads all of it
  *	unmap NAME	munmap(2); the answer has its old address
  *	unpin NAME	closes the pipe
  *	map NAME=...	a further region
@@ -291,9 +293,9 @@ static uint64_t smaps_kb(const struct region *r, const char *what)
 	return sum;
 }
 
-static void report(struct subject *s)
+static void report(struct subject *s, bool verify)
 {
-	bool all = true, ok;
+	bool all = true;
 
 	printf("{\"pid\":%d", getpid());
 	for (unsigned int i = 0; i < s->nr; i++) {
@@ -302,20 +304,21 @@ static void report(struct subject *s)
 
 		if (!r->p)
 			continue;
-		ok = intact(r);
-		all = all && ok;
+		all = all && (!verify || intact(r));
 		count_nodes(r, count);
 		printf(",\"%s\":{\"kind\":\"%s\",\"start\":\"%lx\",\"end\":\"%lx\",\"pages\":"
-		       "%" PRIu64 ",\"updates\":%" PRIu64 ",\"intact\":%s,\"huge_kb\":%" PRIu64
+		       "%" PRIu64 ",\"updates\":%" PRIu64 ",\"huge_kb\":%" PRIu64
 		       ",\"locked_kb\":%" PRIu64 ",\"node\":[",
 		       r->name, kind_name[r->kind], (long)r->p, (long)(r->p + r->len),
-		       r->len / HUGE * (r->mapped / PAGE), r->updates, ok ? "true" : "false",
-		       smaps_kb(r, "AnonHugePages"), smaps_kb(r, "Locked"));
+		       r->len / HUGE * (r->mapped / PAGE), r->updates, smaps_kb(r, "AnonHugePages"),
+		       smaps_kb(r, "Locked"));
 		for (int n = 0; n < NODES; n++)
 			printf("%s%" PRIu64, n ? "," : "", count[n]);
 		printf("]}");
 	}
-	printf(",\"intact\":%s}\n", all ? "true" : "false");
+	if (verify)
+		printf(",\"intact\":%s", all ? "true" : "false");
+	puts("}");
 }
 
 static void answer(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -424,7 +427,9 @@ static void obey(struct subject *s, char *line)
 	if (arg)
 		*arg++ = '\0';
 	if (!strcmp(line, "report"))
-		report(s);
+		report(s, false);
+	else if (!strcmp(line, "verify"))
+		report(s, true);
 	else if (!strcmp(line, "unmap") && arg)
 		unmap(s, arg);
 	else if (!strcmp(line, "unpin") && arg)
