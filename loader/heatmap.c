@@ -536,7 +536,7 @@ const struct ht_detail *ht_heatmap_detail(const struct ht_heatmap *hm, uint32_t 
 
 	if (!LOAD(t->detail))
 		return NULL;
-	for (i = 0; i < HT_TILE_PAGES / 16; i++)
+	for (i = 0; i < HT_TILE_WORDS; i++)
 		copy->nib[i] = ht_age_nibbles(hm->mem.detail[id].nib[i], tick, tick - t->tick);
 	return copy;
 }

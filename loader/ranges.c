@@ -100,7 +100,7 @@ static uint32_t sum_counts(const struct ht_heatmap *hm, uint32_t tile)
 
 	if (!ht_heatmap_detail(hm, tile, &copy))
 		return 0;
-	for (i = 0; i < HT_TILE_PAGES / 16; i++)
+	for (i = 0; i < HT_TILE_WORDS; i++)
 		sum += ((copy.nib[i] & low) + (copy.nib[i] >> 4 & low)) * 0x0101010101010101ULL >>
 		       56;
 	return sum;
@@ -312,7 +312,7 @@ static void count_levels(const struct ht_detail *d, uint32_t nr[LEVELS])
 	uint16_t part[4][LEVELS] = {};
 	unsigned int i, c;
 
-	for (i = 0; i < HT_TILE_PAGES / 16; i++) {
+	for (i = 0; i < HT_TILE_WORDS; i++) {
 		uint64_t w = d->nib[i];
 
 		for (c = 0; c < 16; c += 4, w >>= 16) {
@@ -691,7 +691,7 @@ void ht_ranges_pages(const struct ht_heatmap *hm, const struct ht_spot *sp, uint
 	memset(mask, 0, HT_TILE_PAGES / 8);
 	for (left = levels; left; left &= left - 1) {
 		c = __builtin_ctz(left);
-		for (i = 0; i < HT_TILE_PAGES / 16; i++)
+		for (i = 0; i < HT_TILE_WORDS; i++)
 			mask[i / 4] |= counters_equal(d->nib[i], c) << (i % 4 * 16);
 	}
 }

@@ -90,14 +90,13 @@ static long ht_age_one(__u32 i, void *arg)
 {
 	struct ht_age_args *args = arg;
 	__u32 id = args->first + i, zero = 0;
-	struct ht_cpu_stats *st = bpf_map_lookup_elem(&stats, &zero);
 	struct ht_ctl *c = bpf_map_lookup_elem(&control, &zero);
 	struct ht_tile *t = bpf_map_lookup_elem(&heat, &id);
 
-	if (!t || !c || !st)
+	if (!t || !c)
 		return 1;
 	if (t->key && t->tick != c->tick)
-		ht_age_tile(c, t, id, st);
+		ht_age_tile(id);
 	return 0;
 }
 

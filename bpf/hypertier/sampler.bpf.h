@@ -18,7 +18,8 @@
  */
 const volatile __u32 ht_generation SEC(".rodata.gen") = 0;
 
-/* Set by the loader before loading; while it is 0 the verifier takes the call of ht_record() out. */
+/* Set by the loader before loading; while it is 0 the verifier takes the call of ht_record() out.
+ */
 const volatile __u32 ht_recording SEC(".rodata.record") = 0;
 
 /*
@@ -53,17 +54,17 @@ static __always_inline bool ht_is_target(__u32 tgid)
  * The way of a sample whose tile is not in the index: of a process that is no target, or the first
  * one of its tile. A sample the policy ignores makes no tile.
  */
-static __noinline struct ht_tile *ht_miss(struct ht_ctl *c, __u64 key, __u32 *id,
-					  struct ht_cpu_stats *st)
+static __always_inline struct ht_tile *ht_miss(__u64 key, __u32 *id, struct ht_cpu_stats *st)
 {
-	int drop;
+	__u32 drop = ht_new_tile(key);
 
-	drop = ht_new_tile(c, key, st);
+	/* The compiler may know what it can return, the verifier never does. */
+	asm volatile("" : "+r"(drop));
 	if (drop) {
 		st->drop[drop < HT_DROP_NR ? drop : 0]++;
 		return NULL;
 	}
-	return ht_find_slow(c, key, id);
+	return ht_tile_of_key(ht_find_slow(key), key, id);
 }
 
 static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
@@ -71,7 +72,8 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 {
 	__u64 key = HT_KEY(s->tgid, s->addr);
 	struct ht_tile *t;
-	__u32 weight, total, id = 0;
+	__u32 weight, id = 0;
+	__u64 total;
 
 	st->seen++;
 	st->by_source[s->source & 7]++;
@@ -97,14 +99,14 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 		return;
 	}
 	if (ht_unlikely(!t)) {
-		t = ht_miss(c, key, &id, st);
+		t = ht_miss(key, &id, st);
 		if (!t)
 			return;
 	}
 	if (ht_unlikely(t->tick != c->tick))
-		ht_age_tile(c, t, id, st);
-	total = t->total + weight;
-	t->total = ht_unlikely(total < weight) ? ~0U : total;
+		ht_age_tile(id);
+	total = (__u64)t->total + weight;
+	t->total = total | -(total >> 32); /* saturates */
 	if (s->write)
 		t->writes++;
 	/* DAMON names regions: the page of its sample is only where a tile begins. */

@@ -62,9 +62,11 @@ _Static_assert(sizeof(struct ht_tile) == 64, "a tile is a cache line");
 /* A tile with so many samples in a window is counted by page whatever its repeats say. */
 #define HT_LOOK 256
 
+#define HT_TILE_WORDS (HT_TILE_PAGES / 16)
+
 /* Page p is bits 4 * (p % 16) .. + 3 of word p / 16. */
 struct ht_detail {
-	__u64 nib[HT_TILE_PAGES / 16];
+	__u64 nib[HT_TILE_WORDS];
 };
 
 #define HT_WAYS 16

@@ -246,7 +246,7 @@ static void test_detail_age(void **state)
 	d = (struct ht_detail *)detail(e, VA);
 	for (i = 0; i < 2 * sizeof(step) / sizeof(*step); i++) {
 		from = e->ctl->tick;
-		for (w = 0; w < HT_TILE_PAGES / 16; w++)
+		for (w = 0; w < HT_TILE_WORDS; w++)
 			d->nib[w] = rnd(&seed);
 		want = *d;
 		e->ctl->tick += step[i / 2] + i % 2; /* both parities */
@@ -255,7 +255,7 @@ static void test_detail_age(void **state)
 			v = aged(ht_detail_get(&want, p), from, e->ctl->tick) + (p == 5);
 			assert_int_equal(ht_detail_get(d, p), v);
 		}
-		for (w = 0; w < HT_TILE_PAGES / 16; w++) /* and as the loader computes it */
+		for (w = 0; w < HT_TILE_WORDS; w++) /* and as the loader computes it */
 			if (w)
 				assert_int_equal(d->nib[w],
 						 ht_age_nibbles(want.nib[w], e->ctl->tick,

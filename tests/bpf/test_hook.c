@@ -147,7 +147,7 @@ static void test_age_pages(void **state)
 	assert_in_range(left, 512 * 3, 512 * 8);
 	e->ctl->tick += 100;
 	assert_int_equal(env_run(e, "ht_age", &a, sizeof(a), NULL), 0);
-	for (p = 0; p < HT_TILE_PAGES / 16; p++)
+	for (p = 0; p < HT_TILE_WORDS; p++)
 		assert_int_equal(d->nib[p], 0);
 }
 

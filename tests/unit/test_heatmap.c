@@ -649,7 +649,7 @@ static void test_detail_is_aged_as_sampled(void **state)
 			id = make_detail(m, VA);
 			t = &m->mem.tile[id];
 			d = &m->mem.detail[id];
-			for (int w = 0; w < HT_TILE_PAGES / 16; w++)
+			for (int w = 0; w < HT_TILE_WORDS; w++)
 				d->nib[w] = tu_rnd(&rnd);
 			m->mem.ctl->tick += ticks;
 			assert_ptr_equal(ht_heatmap_detail(&m->hm, id, &copy), &copy);

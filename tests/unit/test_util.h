@@ -243,7 +243,7 @@ TU_UNUSED static void tu_age(struct tu_map *m, struct ht_tile *t)
 	t->acc_r = ticks < 32 ? ht_tile_repeats(t) >> ticks : 0;
 	t->win_n = t->win_r = 0;
 	memset(t->touched, 0, sizeof(t->touched));
-	for (int i = 0; d && i < HT_TILE_PAGES / 16; i++)
+	for (int i = 0; d && i < HT_TILE_WORDS; i++)
 		d->nib[i] = ht_age_nibbles(d->nib[i], now, ticks);
 }
 

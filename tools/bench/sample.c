@@ -21,7 +21,8 @@ static const struct body_case cases[] = {
 static void print_head(void)
 {
 	printf("Program body, ns per sample (an empty loop taken off; A/A = two runs of the same;\n"
-	       "floor = two dependent cache lines)\n"
+	       "sampler = samples one by one, as ht_perf gets them; floor = two dependent cache\n"
+	       "lines)\n"
 	       "%-12s %8s %6s %6s %8s %8s %8s %7s %8s\n",
 	       "footprint", "sampler", "A/A", "floor", "flat", "LRU", "ring", "flat/x", "KiB/GiB");
 }
