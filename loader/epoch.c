@@ -52,7 +52,11 @@
 #define BURST_MIN (1.0 / 32)
 #define BURST_UP 1.01
 
-/* Free memory kept in a tier beside the kernel's own watermark: one part in so many. */
+/*
+ * Free memory kept in a tier beside the kernel's own watermark: one part in so many. Down to half
+ * of it what is free is left as it is: it comes and goes by itself, and to follow it would move
+ * pages to and fro.
+ */
 #define RESERVE_SHARE 128
 
 uint64_t ht_now_ns(void)
@@ -258,6 +262,15 @@ static uint64_t budget(struct ht_engine *e)
  * the host changes it.
  */
 #define FREE_EPOCHS 4
+
+static uint64_t reserve(const struct ht_tier_mem *mem)
+{
+	uint64_t share = mem->total_bytes / RESERVE_SHARE, most = mem->watermark_bytes + share;
+	uint64_t least = mem->watermark_bytes + share / 2;
+
+	return mem->free_bytes > most ? most : mem->free_bytes > least ? mem->free_bytes : least;
+}
+
 static void read_free_memory(struct ht_engine *e)
 {
 	bool moved = e->before.promoted + e->before.demoted + e->before.failed !=
@@ -271,8 +284,7 @@ static void read_free_memory(struct ht_engine *e)
 		if (ht_tiers_mem(&e->tiers, e->roots, t, &mem))
 			continue;
 		e->free_pages[t] = mem.free_bytes >> HT_PAGE_SHIFT;
-		e->reserve_pages[t] =
-			(mem.watermark_bytes + mem.total_bytes / RESERVE_SHARE) >> HT_PAGE_SHIFT;
+		e->reserve_pages[t] = reserve(&mem) >> HT_PAGE_SHIFT;
 	}
 }
 

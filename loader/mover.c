@@ -419,6 +419,48 @@ static void flush(struct ht_mover *m, const struct ht_mover_env *env)
 	flush_dir(m, UP, env);
 }
 
+/*
+ * Of a promotion some pages may stay: held by the ledger, or gone. As many demotions that were to
+ * make room for it then stay as well; else the room would be filled again in the next epoch, with
+ * what has just left it.
+ */
+static void take_back_victims(struct ht_mover *m, const struct ht_plan *plan, size_t item,
+			      uint32_t stayed)
+{
+	uint8_t tier = plan->item[item].to;
+
+	while (m->nr[DOWN]) {
+		const struct ht_mover_op *op = &m->op[DOWN][m->nr[DOWN] - 1];
+		uint32_t pages = op->huge ? HT_TILE_PAGES : 1;
+
+		if (plan->item[op->item].serves != (int32_t)item || pages > stayed ||
+		    m->room[tier] < pages)
+			return;
+		m->room[op->from] -= pages;
+		m->room[op->to] += pages;
+		stayed -= pages;
+		m->nr[DOWN]--;
+	}
+}
+
+/* Gathers the pages of one item. */
+static void gather(struct ht_mover *m, const struct ht_plan *plan, size_t i,
+		   const struct ht_mover_env *env)
+{
+	const struct ht_plan_item *it = &plan->item[i];
+	uint32_t before = m->nr[UP], moved;
+
+	m->item = i;
+	expand(m, it, env);
+	if (it->to > it->from)
+		return;
+	moved = m->nr[UP] - before;
+	if (moved && m->op[UP][m->nr[UP] - 1].huge)
+		moved *= HT_TILE_PAGES;
+	if (moved < it->pages)
+		take_back_victims(m, plan, i, it->pages - moved);
+}
+
 int ht_mover_run(struct ht_mover *m, const struct ht_plan *plan, const struct ht_mover_env *env)
 {
 	size_t i;
@@ -428,9 +470,8 @@ int ht_mover_run(struct ht_mover *m, const struct ht_plan *plan, const struct ht
 		const struct ht_plan_item *it = &plan->item[i];
 		bool up = it->to < it->from, full;
 
-		m->item = i;
 		if (it->admitted)
-			expand(m, it, env);
+			gather(m, plan, i, env);
 		/* After a promotion the demotions it needs have been gathered as well. */
 		full = up && (m->nr[UP] >= BATCH || m->nr[DOWN] >= BATCH);
 		full |= m->nr[UP] + HT_TILE_PAGES > MAX_OPS;

@@ -113,7 +113,7 @@ static uint32_t pages_in(const struct ctx *c, const struct ht_range_info *info,
 	uint32_t n = 0;
 	unsigned int i;
 
-	if (!sp->in_tier[tier] || sp->hold > c->par->epoch)
+	if (!info->in_tier[tier] || !sp->in_tier[tier] || sp->hold > c->par->epoch)
 		return 0;
 	if (info->levels == HT_ALL_LEVELS)
 		return sp->in_tier[tier];

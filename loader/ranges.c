@@ -60,6 +60,7 @@ void ht_ranges_free(struct ht_ranges *rs)
 	free(rs->info);
 	free(rs->prev);
 	ht_outlook_free(&rs->outlook);
+	ht_page_outlook_free(&rs->pages);
 	memset(rs, 0, sizeof(*rs));
 }
 
@@ -383,7 +384,7 @@ static double signal_share(const struct histogram *h)
 }
 
 static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoch, unsigned int c,
-			const struct histogram *h, double per_page)
+			const uint32_t *in_tier, double per_page)
 {
 	struct ht_range *out = new_range(rs, r, epoch);
 	double share;
@@ -392,7 +393,7 @@ static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoc
 		return -E2BIG;
 	rs->info[rs->nr - 1].levels = 1U << c;
 	out->level = c;
-	count_tiers(rs, out, h->nr[c]);
+	count_tiers(rs, out, in_tier);
 	share = r->expect > 0 ? per_page * out->pages / r->expect : 0;
 	set_heat(out, per_page * out->pages, r->recent * share, r->writes * share);
 	out->flags |= HT_RANGE_STRATUM;
@@ -454,23 +455,73 @@ static void scale_rates(const struct ht_ranges *rs, const struct run *r, const s
 		est[LEVELS - 1] += (r->expect - sum * scale) / full;
 }
 
-static int emit_strata(struct ht_ranges *rs, const struct run *r, uint32_t epoch,
-		       const struct histogram *h, double signal)
+/*
+ * The classes' factors as they apply to this run, whose heat as a whole stays what it is: the sum
+ * over its pages with them is the sum without.
+ */
+static void class_factors(const struct ht_ranges *rs, const struct histogram *h, const double *est,
+			  double factor[HT_PAGE_CLASSES])
 {
-	double est[LEVELS];
+	double heat[HT_PAGE_CLASSES] = {}, sum = 0;
+	unsigned int c, k;
+
+	for (c = 0; c < LEVELS; c++) {
+		heat[HT_PAGE_FAST] += est[c] * h->nr[c][0];
+		heat[HT_PAGE_SLOW] += est[c] * (level_pages(h, c) - h->nr[c][0]);
+	}
+	for (k = 0; k < HT_PAGE_CLASSES; k++)
+		sum += heat[k] * rs->pages.factor[k];
+	for (k = 0; k < HT_PAGE_CLASSES; k++)
+		factor[k] = sum > 0 ? rs->pages.factor[k] *
+					      (heat[HT_PAGE_FAST] + heat[HT_PAGE_SLOW]) / sum
+				    : 1;
+}
+
+/* Those of a count's pages that are in tiers [first, end), if there are any. */
+static int emit_tiers(struct ht_ranges *rs, const struct run *r, uint32_t epoch, unsigned int c,
+		      const struct histogram *h, double per_page, unsigned int first,
+		      unsigned int end)
+{
+	uint32_t in_tier[HT_SPACE_TIERS] = {}, n = 0;
+	unsigned int t;
+
+	for (t = first; t < end; t++)
+		n += in_tier[t] = h->nr[c][t];
+	return n ? emit_stratum(rs, r, epoch, c, in_tier, per_page) : 0;
+}
+
+static void offer_tiles(struct ht_ranges *rs, const struct run *r, const struct ht_heatmap *hm,
+			const double *est)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nr; i++)
+		ht_page_outlook_offer(&rs->pages, hm, &r->space->spot[r->first + i], est);
+}
+
+static int emit_strata(struct ht_ranges *rs, const struct run *r, const struct ht_heatmap *hm,
+		       uint32_t epoch, const struct histogram *h, double signal)
+{
+	bool differ = ht_page_outlook_differs(&rs->pages);
+	double est[LEVELS], factor[HT_PAGE_CLASSES];
 	unsigned int c;
-	int err;
+	int err = 0;
 
 	estimate_rates(h, signal, est);
 	scale_rates(rs, r, h, est);
-	for (c = 0; c < LEVELS; c++) {
-		if (!level_pages(h, c))
+	offer_tiles(rs, r, hm, est);
+	class_factors(rs, h, est, factor);
+	for (c = 0; c < LEVELS && !err; c++) {
+		if (!differ) {
+			err = emit_tiers(rs, r, epoch, c, h, est[c], 0, HT_SPACE_TIERS);
 			continue;
-		err = emit_stratum(rs, r, epoch, c, h, est[c]);
-		if (err)
-			return err;
+		}
+		err = emit_tiers(rs, r, epoch, c, h, est[c] * factor[HT_PAGE_FAST], 0, 1);
+		err = err
+			      ?: emit_tiers(rs, r, epoch, c, h, est[c] * factor[HT_PAGE_SLOW], 1,
+					    HT_SPACE_TIERS);
 	}
-	return 0;
+	return err;
 }
 
 static void drop_details(struct run *r, struct ht_heatmap *hm)
@@ -498,7 +549,7 @@ static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *h
 	rs->count_squares += h.squares;
 	signal = signal_share(&h);
 	if (signal > 0)
-		return emit_strata(rs, r, epoch, &h, signal);
+		return emit_strata(rs, r, hm, epoch, &h, signal);
 	/* Gone cold: one range says as much, for a line less a sample. */
 	if (!h.sum && r->heat < 1)
 		drop_details(r, hm);
@@ -603,6 +654,7 @@ static int build_all(struct ht_ranges *rs, struct ht_space *const *space, size_t
 	int err;
 
 	rs->nr = 0;
+	rs->pages.nr = rs->pages.offered = 0;
 	rs->heat = 0;
 	rs->skewed = 0;
 	rs->strata = 0;
@@ -641,6 +693,7 @@ int ht_ranges_build(struct ht_ranges *rs, struct ht_space *const *space, size_t 
 
 	if (err)
 		return err;
+	ht_page_outlook_learn(&rs->pages, hm);
 	rs->dispersion = DISPERSED_MIN;
 	if (rs->count_squares > rs->counts * DISPERSED_MIN)
 		rs->dispersion = (double)rs->count_squares / rs->counts;

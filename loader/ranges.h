@@ -27,6 +27,7 @@
 
 #include "heatmap.h"
 #include "outlook.h"
+#include "page_outlook.h"
 #include "space.h"
 
 #define HT_ALL_LEVELS 0xffff
@@ -61,6 +62,7 @@ struct ht_ranges {
 	struct ht_range *prev;		       /* the last epoch's, for age and idle time */
 	size_t nr_prev;
 	struct ht_outlook outlook;
+	struct ht_page_outlook pages;
 };
 
 /* Memory for cap ranges is the caller's (range) and allocated here (the rest). */

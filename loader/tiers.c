@@ -482,25 +482,28 @@ int ht_tiers_of_node(const struct ht_tiers *t, int node)
 
 /* ---- present memory ---- */
 
-struct watermark {
+struct zones {
 	const struct ht_tiers *t;
 	int tier;
-	uint64_t pages;
+	uint64_t high, cached; /* pages */
 };
 
-static int add_watermark(const struct ht_zone *z, void *arg)
+static int add_zone(const struct ht_zone *z, void *arg)
 {
-	struct watermark *w = arg;
+	uint64_t apart = z->high > z->low ? z->high - z->low : 0;
+	struct zones *sum = arg;
 
-	if (ht_tiers_of_node(w->t, z->node) == w->tier)
-		w->pages += z->high;
+	if (ht_tiers_of_node(sum->t, z->node) != sum->tier)
+		return 0;
+	sum->high += z->high;
+	sum->cached += z->cached < apart ? z->cached : apart;
 	return 0;
 }
 
 int ht_tiers_mem(const struct ht_tiers *t, const struct ht_roots *roots, unsigned int tier,
 		 struct ht_tier_mem *mem)
 {
-	struct watermark w = { .t = t, .tier = tier };
+	struct zones sum = { .t = t, .tier = tier };
 	uint64_t bytes;
 	int err;
 
@@ -519,8 +522,9 @@ int ht_tiers_mem(const struct ht_tiers *t, const struct ht_roots *roots, unsigne
 			return err;
 		mem->free_bytes += bytes;
 	}
-	err = ht_zoneinfo_each(roots, add_watermark, &w);
-	mem->watermark_bytes = w.pages * 4096;
+	err = ht_zoneinfo_each(roots, add_zone, &sum);
+	mem->watermark_bytes = sum.high * 4096;
+	mem->free_bytes += sum.cached * 4096;
 	return err;
 }
 

@@ -60,7 +60,12 @@ int ht_tiers_discover(struct ht_tiers *tiers, const struct ht_roots *roots, cons
 int ht_tiers_of_node(const struct ht_tiers *tiers, int node);
 
 struct ht_tier_mem {
-	uint64_t free_bytes;	  /* MemFree of the tier's nodes */
+	/*
+	 * MemFree of the tier's nodes, and what the CPUs' lists hold beside it: up to the distance
+	 * of the zones' high and low watermarks, so that whoever keeps free_bytes above the high
+	 * ones keeps MemFree above the low ones.
+	 */
+	uint64_t free_bytes;
 	uint64_t watermark_bytes; /* sum of the zones' high watermarks (zoneinfo) */
 	uint64_t total_bytes;
 };

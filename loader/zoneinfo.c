@@ -11,6 +11,7 @@ int ht_zoneinfo_each(const struct ht_roots *roots, int (*fn)(const struct ht_zon
 		     void *arg)
 {
 	struct ht_zone z = { .node = -1 };
+	uint64_t count;
 	char path[PATH_MAX], line[256];
 	int err = 0, node;
 	FILE *f;
@@ -24,9 +25,14 @@ int ht_zoneinfo_each(const struct ht_roots *roots, int (*fn)(const struct ht_zon
 			z = (struct ht_zone){ .node = node };
 			continue;
 		}
-		if (sscanf(line, " high %" SCNu64, &z.high) == 1 ||
+		if (sscanf(line, " low %" SCNu64, &z.low) == 1 ||
+		    sscanf(line, " high %" SCNu64, &z.high) == 1 ||
 		    sscanf(line, " spanned %" SCNu64, &z.spanned) == 1)
 			continue;
+		if (sscanf(line, " count: %" SCNu64, &count) == 1) {
+			z.cached += count;
+			continue;
+		}
 		/* The last line of a zone, and only of one with memory. */
 		if (sscanf(line, " start_pfn: %" SCNu64, &z.start_pfn) == 1 && z.node >= 0) {
 			if (z.spanned)

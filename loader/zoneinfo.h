@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
-/* The zones of /proc/zoneinfo: how far they reach, and below which free memory reclaim starts. */
+/* The zones of /proc/zoneinfo: how far they reach, and what is free in them, against the
+ * watermarks. */
 #ifndef HT_ZONEINFO_H
 #define HT_ZONEINFO_H
 
@@ -10,8 +11,9 @@
 struct ht_zone {
 	int node;
 	uint64_t start_pfn;
-	uint64_t spanned; /* pages from start_pfn on, holes included */
-	uint64_t high;	  /* high watermark, pages */
+	uint64_t spanned;   /* pages from start_pfn on, holes included */
+	uint64_t low, high; /* watermarks, pages */
+	uint64_t cached;    /* free pages in the CPUs' lists, which no watermark counts */
 };
 
 /* Calls fn for each zone that has memory. Its first non-zero result, or a negative errno. */

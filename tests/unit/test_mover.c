@@ -673,6 +673,49 @@ static void test_room(void **state)
 	finish(f);
 }
 
+/* A promotion that the ledger holds back: what was to make room for it stays as well. */
+static void test_victims_of_held(void **state)
+{
+	struct fix *f = start_with(4, false, true);
+	uint64_t promoted, demoted;
+
+	item(f, 0, T, 1, 0);
+	item(f, 1, T, 1, 0);
+	item(f, 3, T, 1, 0);
+	run(f);
+	f->plan.nr = 0;
+	f->env.epoch += 100;
+	item(f, 0, T, 0, 1);
+	run(f);
+	promoted = f->mover.stats.promoted;
+	demoted = f->mover.stats.demoted;
+	assert_int_equal(promoted, 3 * T);
+	assert_int_equal(demoted, T);
+
+	f->plan.nr = 0;
+	f->env.epoch++;
+	f->env.room[0] = 0;
+	item(f, 1, T, 0, 1)->serves = 1;
+	item(f, 0, T, 1, 0);
+	/* The ledger says nothing of these. */
+	item(f, 3, T, 0, 1)->serves = 3;
+	item(f, 2, T, 1, 0);
+	run(f);
+	/* All but a few: the ledger forgets a page whose entry another took. */
+	assert_in_range(f->s.spot[1].in_tier[0], T - T / 16, T);
+	assert_int_equal(f->s.spot[2].in_tier[0], T);
+	assert_int_equal(f->s.spot[3].in_tier[0], 0);
+	assert_int_equal(f->mover.stats.promoted - promoted, f->mover.stats.demoted - demoted);
+	/* Where room is asked for, because memory ran low, it is made. */
+	f->plan.nr = 0;
+	f->env.room[0] = -T;
+	item(f, 1, T, 0, 1)->serves = 1;
+	item(f, 0, T, 1, 0);
+	run(f);
+	assert_in_range(f->s.spot[1].in_tier[0], 0, T / 16);
+	finish(f);
+}
+
 /* ---- pairs ---- */
 
 static struct fix *start_pairs(size_t tiles)
@@ -824,6 +867,7 @@ int main(void)
 		cmocka_unit_test(test_strata),
 		cmocka_unit_test(test_simulated),
 		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_victims_of_held),
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_pairs_that_fail),
 		cmocka_unit_test(test_pairs_of_tiers),

@@ -64,7 +64,9 @@ static void check_list(struct fix *f)
 		if (i && last->tgid == r->tgid && last->start == r->start) {
 			assert_true(r->flags & last->flags & HT_RANGE_STRATUM);
 			assert_int_equal(r->end, last->end);
-			assert_int_equal(info->levels & info[-1].levels, 0);
+			/* Of one count, pages of the fastest tier and others. */
+			if (info->levels & info[-1].levels)
+				assert_true(last->fast_pages == last->pages && !r->fast_pages);
 		} else if (i && last->tgid == r->tgid) {
 			assert_true(r->start >= last->end);
 		} else if (i) {
@@ -460,6 +462,54 @@ static void test_strata_of_mixed_memory(void **state)
 	}
 }
 
+static double rate_thin(struct fix *f, unsigned int p)
+{
+	return p % 11 == 3 ? 3 : 0.1;
+}
+
+/*
+ * Pages of the fast tier get more than their counts say: of a count they are a range of their own,
+ * and the heat of all is what it was.
+ */
+static void test_strata_by_tier(void **state)
+{
+	struct fix *f = start(100, 256, 77);
+	uint64_t before;
+	size_t both = 0;
+
+	tu_add_spots(&f->s[0], VA, 16, 1);
+	for (size_t i = 0; i < 16; i++) {
+		struct ht_spot *sp = &f->s[0].spot[i];
+
+		sp->place = tu_zalloc(1, HT_TILE_PAGES);
+		for (unsigned int p = 0; p < HT_TILE_PAGES; p++)
+			sp->place[p] = p % 2;
+		sp->in_tier[0] = sp->in_tier[1] = HT_TILE_PAGES / 2;
+	}
+	sample_pages(f, 16, rate_thin);
+	build(f);
+	before = f->rs.heat;
+	for (size_t i = 1; i < f->rs.nr; i++)
+		assert_true(f->rs.info[i].levels != f->rs.info[i - 1].levels);
+	/* What came of the tiles that are remembered now. */
+	for (size_t i = 0; i < 16; i++)
+		for (unsigned int p = 0; p < HT_TILE_PAGES; p += 4)
+			tu_sample(&f->m, TGID, f->s[0].spot[i].va + p * TU_PAGE);
+	build(f);
+	assert_true(ht_page_outlook_differs(&f->rs.pages));
+	for (size_t i = 1; i < f->rs.nr; i++) {
+		const struct ht_range *r = &f->range[i];
+
+		if (f->rs.info[i].levels != f->rs.info[i - 1].levels)
+			continue;
+		assert_true(r[-1].density > r->density);
+		both++;
+	}
+	assert_true(both > 0);
+	assert_true(f->rs.heat >= before);
+	finish(f);
+}
+
 /* The pages named for the strata are all pages, each once, and those with the count. */
 static void test_pages_of_strata(void **state)
 {
@@ -667,6 +717,7 @@ int main(void)
 		cmocka_unit_test(test_stream),
 		cmocka_unit_test(test_strata_of_even_memory),
 		cmocka_unit_test(test_strata_of_mixed_memory),
+		cmocka_unit_test(test_strata_by_tier),
 		cmocka_unit_test(test_pages_of_strata),
 		cmocka_unit_test(test_run_asks_for_detail),
 		cmocka_unit_test(test_dense_run_gets_detail),

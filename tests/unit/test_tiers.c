@@ -440,20 +440,26 @@ static void test_mem(void **state)
 	fs_put(e->proc, "zoneinfo",
 	       "Node 0, zone      DMA\n  per-node stats\n      nr_inactive_anon 1706\n"
 	       "  pages free     3840\n        boost    0\n        min      57\n"
-	       "        high     85\n        spanned  4095\n  pagesets\n    cpu: 0\n"
+	       "        low      71\n        high     85\n        spanned  4095\n  pagesets\n"
+	       "    cpu: 0\n"
 	       "              count:    77\n              high:     9999\n"
-	       "              high_min: 9999\n  start_pfn:           1\n"
-	       "Node 0, zone   Normal\n  pages free     3840\n        high     15\n"
-	       "        spanned  1000\n  start_pfn:           4096\n"
+	       "              high_min: 9999\n    cpu: 1\n              count:    3\n"
+	       "  start_pfn:           1\n"
+	       "Node 0, zone   Normal\n  pages free     3840\n        low      3\n        high     "
+	       "15\n"
+	       "        spanned  1000\n    cpu: 0\n              count:    10\n"
+	       "    cpu: 1\n              count:    1\n  start_pfn:           4096\n"
 	       "Node 0, zone  Movable\n  pages free     0\n        high     32\n"
 	       "        spanned  0\n"
-	       "Node 1, zone   Normal\n  pages free     1\n        high     1000\n"
+	       "Node 1, zone   Normal\n  pages free     1\n        low      999\n        high     "
+	       "1000\n"
 	       "        spanned  7\n  start_pfn:           8192\n"
 	       "Node 2, zone   Normal\n  pages free     1\n        high     300\n"
 	       "        spanned  7\n  start_pfn:           9192\n");
 	assert_int_equal(ht_tiers_mem(&e->t, &e->roots, 0, &mem), 0);
 	assert_int_equal(mem.total_bytes, 512 << 20);
-	assert_int_equal(mem.free_bytes, 128 << 20);
+	/* Of the lists' 80 pages of the first zone 14, of the second one's 11 all. */
+	assert_int_equal(mem.free_bytes, (128 << 20) + 25 * 4096);
 	assert_int_equal(mem.watermark_bytes, 100 * 4096);
 	assert_int_equal(ht_tiers_mem(&e->t, &e->roots, 1, &mem), 0);
 	assert_int_equal(mem.total_bytes, (1536ULL + 4096) << 20);
