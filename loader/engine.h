@@ -25,6 +25,7 @@
 #include "space.h"
 #include "targets.h"
 #include "tiers.h"
+#include "vmstat.h"
 #include "watch.h"
 
 struct ht_guest_port;
@@ -85,6 +86,7 @@ struct ht_engine {
 	double sample_rate; /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
 	struct ht_guest_port *guest_port; /* NULL: the host is told nothing */
+	struct ht_kernel_moves kernel_moves;
 	bool simulated;	     /* tools/replay: spaces, samples and free memory are made up */
 	uint64_t sim_period; /* then: accesses per sample */
 	struct ht_notify notify;

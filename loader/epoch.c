@@ -13,14 +13,6 @@
 #include "record.h"
 
 /*
- * Refreshing the shadow placement: everything at first, then this share of the spots each epoch, so
- * that what the kernel moves by itself is noticed within half a minute.
- */
-#define REFRESH_SHARE 64
-#define REFRESH_MIN 4
-#define REFRESH_FIRST 65536
-
-/*
  * Aging is by volume of samples, not by time: a slow source or an idle workload keeps its heat, a
  * busy one forgets sooner. Counts are halved when pages at the cut, where the decision is made,
  * have been sampled some 6 times, or after so many samples that every page of the live tiles could
@@ -219,21 +211,33 @@ static void age(struct ht_engine *e)
 	pr_debug("epoch %u: aged by %u, predictability %.2f", e->epoch, ticks, same);
 }
 
+/*
+ * Pages that the kernel moved unasked. Where the host takes memory back that is what becomes of hot
+ * pages, and what the report to the host counts would be wrong until they are found.
+ */
+static uint64_t moved_unasked(struct ht_engine *e)
+{
+	const struct ht_migrate *m = e->mover.migrate;
+
+	if (!e->guest_port || !m)
+		return 0;
+	return ht_kernel_moves(&e->kernel_moves, e->roots, ht_migrate_stats(m)->copied);
+}
+
 static void refresh_placement(struct ht_engine *e)
 {
-	size_t i, max;
+	uint64_t moved = moved_unasked(e);
+	size_t i, max, spots = 0;
 	int n;
 
+	for (i = 0; i < e->nr_space; i++)
+		spots += e->space[i]->nr;
 	for (i = 0; i < e->nr_space; i++) {
 		struct ht_space *s = e->space[i];
 
 		if (s->error)
 			continue;
-		max = s->nr / REFRESH_SHARE;
-		if (max < REFRESH_MIN)
-			max = REFRESH_MIN;
-		if (s->nr && !s->spot[s->nr - 1].queried)
-			max = REFRESH_FIRST;
+		max = ht_space_due(s, spots, moved);
 		n = ht_space_refresh(s, e->placement, &e->tiers, e->epoch, max);
 		if (n < 0)
 			s->error = n;

@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "guest_report.h"
 #include "log.h"
+#include "vmstat.h"
 
 #define VSOCK_MAX (VMADDR_PORT_ANY - 1)
 #define HOT_SHARE 0.5	/* of the average density: what counts as hot */
@@ -220,20 +221,11 @@ void ht_guest_curve(const struct ht_ranges *rs, uint32_t *order, struct ht_guest
 /* Pages that the kernel had thrown out and that were wanted back. */
 static uint64_t read_refaults(const struct ht_roots *roots)
 {
-	char path[4096], line[128];
-	unsigned long long v;
-	uint64_t sum = 0;
-	FILE *f;
+	static const char *const name[] = { "workingset_refault_anon", "workingset_refault_file",
+					    NULL };
+	uint64_t sum;
 
-	snprintf(path, sizeof(path), "%s/vmstat", roots->proc);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "workingset_refault_anon %llu", &v) == 1 ||
-		    sscanf(line, "workingset_refault_file %llu", &v) == 1)
-			sum += v;
-	if (f)
-		fclose(f);
-	return sum;
+	return ht_vmstat_sum(roots, name, &sum) ? 0 : sum;
 }
 
 /* Read anew: it goes with the pages as they are after this epoch's moves. */

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <hypertier/heat.h>
+
 #include "log.h"
 #include "migrate.h"
 
@@ -104,8 +106,10 @@ static void set_status(struct ht_migrate *m, const struct chunk *c, size_t i, en
 {
 	c->b->status[c->first + i] = o;
 	m->stats.pages[o]++;
-	if (o == HT_OUT_MOVED && c->b->huge)
-		m->stats.huge_moved++;
+	if (o != HT_OUT_MOVED)
+		return;
+	m->stats.copied += c->b->huge ? HT_TILE_PAGES : 1;
+	m->stats.huge_moved += c->b->huge;
 }
 
 static void set_all(struct ht_migrate *m, const struct chunk *c, size_t i, enum ht_outcome o)

@@ -36,6 +36,7 @@ struct ht_migrate_stats {
 	uint64_t pages[HT_OUT_NR]; /* addresses by outcome (a THP is one address) */
 	uint64_t huge_moved;	   /* of pages[HT_OUT_MOVED], those in batches of huge pages */
 	uint64_t exchanged;	   /* pairs, a huge one counts once */
+	uint64_t copied;	   /* 4 KiB pages that move_pages(2) moved */
 	uint64_t ns;		   /* wall-clock time inside the calls */
 };
 

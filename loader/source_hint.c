@@ -29,6 +29,7 @@
 #include "perf_event.h"
 #include "source.h"
 #include "tracepoint.h"
+#include "vmstat.h"
 #include "workout.h"
 
 #define TRACEPOINT "exceptions/page_fault_user"
@@ -73,19 +74,9 @@ static int nr_cpu_nodes(const struct ht_roots *roots)
 
 static int hint_faults(const struct ht_roots *roots, uint64_t *nr)
 {
-	char path[PATH_MAX], line[128];
-	int err = -ENOENT;
-	FILE *f;
+	static const char *const name[] = { "numa_hint_faults", NULL };
 
-	snprintf(path, sizeof(path), "%s/vmstat", roots->proc);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	while (err && fgets(line, sizeof(line), f))
-		if (sscanf(line, "numa_hint_faults %" SCNu64, nr) == 1)
-			err = 0;
-	fclose(f);
-	return err;
+	return ht_vmstat_sum(roots, name, nr);
 }
 
 static int hint_usable(const struct ht_source_opts *opts, char *why, size_t size)

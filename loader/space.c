@@ -8,6 +8,16 @@
 /* A mapping this much larger than what its process has resident is a reservation. */
 #define RESERVATION(vma, rss) ((vma)->end - (vma)->start > 4 * (rss) + (1ULL << 30))
 
+/*
+ * Refreshing the shadow placement: everything at first, then this share of the spots each epoch, so
+ * that what the kernel moves by itself is noticed within half a minute. Where it is known to have
+ * moved pages, more spots in proportion, so that looking costs about what moving did.
+ */
+#define REFRESH_SHARE 64
+#define REFRESH_MIN 4
+#define REFRESH_MAX 65536
+#define REFRESH_MOVED 4 /* pages moved, for another spot */
+
 void ht_space_init(struct ht_space *s, pid_t tgid)
 {
 	memset(s, 0, sizeof(*s));
@@ -211,6 +221,18 @@ int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *
 	set_place(sp, tier);
 	sp->queried = epoch;
 	return 0;
+}
+
+size_t ht_space_due(const struct ht_space *s, size_t all, uint64_t moved)
+{
+	double more = all ? (double)moved / REFRESH_MOVED * s->nr / all : 0;
+	size_t due = s->nr / REFRESH_SHARE;
+
+	if (due < REFRESH_MIN)
+		due = REFRESH_MIN;
+	if (due + more > REFRESH_MAX || (s->nr && !s->spot[s->nr - 1].queried))
+		return REFRESH_MAX;
+	return due + (size_t)more;
 }
 
 int ht_space_refresh(struct ht_space *s, struct ht_placement *pl, const struct ht_tiers *tiers,

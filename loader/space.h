@@ -68,6 +68,11 @@ void ht_space_join(struct ht_space *s, const struct ht_heatmap *hm);
 int ht_space_query(struct ht_space *s, struct ht_spot *spot, struct ht_placement *pl,
 		   const struct ht_tiers *tiers, uint32_t epoch);
 /*
+ * How many spots to refresh in an epoch, where all target spaces together have all of them, and the
+ * kernel has moved so many pages of whomever unasked.
+ */
+size_t ht_space_due(const struct ht_space *s, size_t all, uint64_t moved);
+/*
  * Queries spots never queried, then goes on in turn, at most max spots. Returns how many, or
  * -ESRCH.
  */

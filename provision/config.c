@@ -41,6 +41,7 @@ static const struct key daemon_keys[] = {
 static const struct key rule_keys[] = {
 	{ "mode", MODE, C(rules.mode), 0, 0 },
 	{ "hysteresis", REAL, C(rules.hysteresis), 0, 1 },
+	{ "settle", COUNT, C(rules.settle), 0, 1000 },
 	{ "worth", REAL, C(rules.worth), 0, 10 },
 	{ "confirm", COUNT, C(rules.confirm), 1, PV_CONFIRM_MAX },
 	{ "patience", COUNT, C(rules.patience), 0, 1000 },
@@ -498,6 +499,7 @@ void pv_config_init(struct pv_config *c)
 	c->rules = (struct pv_rules){
 		.mode = PV_FAIR,
 		.hysteresis = 0.2,
+		.settle = 20,
 		.worth = 0.5,
 		.confirm = 3,
 		.patience = 0,

@@ -223,6 +223,12 @@ static void account(struct pv_share *const *share, size_t nr, struct pv_pool *p,
 	p->free = less(p->capacity, p->promised + p->reserve);
 }
 
+/* A lack that lasts is no chance of the reports, however small. */
+static bool has_waited(const struct pv_share *s, const struct pv_rules *r)
+{
+	return r->settle && s->lacks > r->settle;
+}
+
 /* What the others lack: to come from those that hold more than their target. */
 static uint64_t lacking(struct pv_share *const *share, size_t nr, const struct pv_pool *p,
 			const struct pv_rules *r, uint64_t now)
@@ -231,9 +237,10 @@ static uint64_t lacking(struct pv_share *const *share, size_t nr, const struct p
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
-		const struct pv_share *s = share[i];
+		struct pv_share *s = share[i];
 
-		if (may_ask(s, now) && !is_small(s, r))
+		s->lacks = wants(s) ? s->lacks + 1 : 0;
+		if (may_ask(s, now) && (!is_small(s, r) || has_waited(s, r)))
 			want += less(s->requested + wants(s), max_u64(pv_held(s), s->guarantee));
 		coming += less(s->size, max_u64(s->requested, s->guarantee));
 	}

@@ -29,8 +29,9 @@ enum pv_mode { PV_FAIR, PV_BENEFIT };
 /* What the pool is divided by; times in ms. */
 struct pv_rules {
 	enum pv_mode mode;
-	double hysteresis; /* of the target: smaller changes wait */
-	double worth;	   /* memory counts as wanted if so hot against the VM's average */
+	double hysteresis;	 /* of the target: smaller changes wait */
+	unsigned int settle;	 /* ... for so many decisions; 0 = for ever */
+	double worth;		 /* memory counts as wanted if so hot against the VM's average */
 	unsigned int confirm;	 /* reports in a row that ask for less until a demand falls */
 	unsigned int patience;	 /* decisions a VM must be above its target before it shrinks */
 	uint64_t shrink_timeout; /* without any progress */
@@ -65,6 +66,7 @@ struct pv_share {
 	uint64_t progress_at;	/* when its size last moved, or it was asked */
 	uint64_t last_size;
 	unsigned int above; /* decisions in a row above its target */
+	unsigned int lacks; /* decisions in a row without all that it wants and should have */
 	bool refused;	    /* this decision found it in default */
 	uint64_t step;	    /* of the rate, not used up yet since the last whole decision */
 	/* the decision */

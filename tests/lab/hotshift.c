@@ -7,6 +7,7 @@
  *   pin    one page in each 2 MiB of the fast node's physical memory is pinned: the driver cannot
  *          unplug what they lie in
  *   unpin
+ *   moves  a line "moves N PAGES": phase, and pages that the kernel has moved so far, for whomever
  *   end    every cell is checked, status 1 if one is wrong; so at the end of stdin
  */
 #include <fcntl.h>
@@ -124,6 +125,19 @@ static void unpin(struct table *t)
 	printf("unpinned\n");
 }
 
+static void tell_moves(const struct table *t)
+{
+	FILE *f = fopen("/proc/vmstat", "re");
+	unsigned long long moved;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "pgmigrate_success %llu", &moved) == 1)
+			printf("moves %u %llu\n", t->phase, moved);
+	if (f)
+		fclose(f);
+}
+
 static void begin(struct table *t, unsigned long from, unsigned long mib, unsigned long updates)
 {
 	t->from = from * MIB / LINE;
@@ -153,6 +167,8 @@ static void obey(struct table *t, const char *line)
 		pin(t);
 	else if (!strcmp(line, "unpin\n"))
 		unpin(t);
+	else if (!strcmp(line, "moves\n"))
+		tell_moves(t);
 	else if (sscanf(line, "hot %lu %lu %lu", &from, &mib, &updates) == 3 && mib &&
 		 from + mib <= t->size / MIB)
 		begin(t, from, mib, updates);

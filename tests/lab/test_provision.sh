@@ -8,7 +8,8 @@
 # hypervisors say, many times a second from the first grant to the end.
 #
 # SLOW=1 adds what takes minutes: phases of so much work that modelled time can be compared with that of
-# a fixed third for each, which goes before; and a guest that gives nothing back, until it is told to quit.
+# a fixed third for each, and of a division that knows all and is at once, which go before; and a guest that
+# gives nothing back, until it is told to quit.
 #
 # Runs alone: three guests are enough for two CPUs, and what follows when is timed.
 set -uo pipefail
@@ -24,8 +25,13 @@ capacity=72 guarantee=8 big=46 small=4 table=64
 # How soon a guest has three quarters of its hot set's size, from the moment that it is told of the new set.
 enough=$((big * 3 / 4)) epoch_ms=500 epochs=${EPOCHS:-14}
 # Of one phase, for each guest, where time is compared. By work, not by the clock: a busy machine makes it
-# longer, no other.
-slow=${SLOW:-0} updates=${UPDATES:-8000000}
+# longer, no other. A hot set of real memory stays hot for minutes and an epoch is a second or less; here,
+# where an access takes some fifty times as long, so many updates are some 30 epochs and more.
+slow=${SLOW:-0} updates=${UPDATES:-10000000}
+# What it would be best to give: the big hot set its memory, and no more than is left to the others.
+ideal_big=44 ideal_small=14
+# What a moved page is charged, as the tiering itself does in the lab (loader/mover.h).
+page_ns=1200
 result=build/results/provision.json
 guests='a b c'
 pids=() killer='' watcher='' phase=0
@@ -50,7 +56,7 @@ guest()
 	local n=$1
 
 	mkfifo "$dir/$n.cmd.in" "$dir/$n.cmd.out"
-	tools/lab/lab run -k 6.12 -t 600 -o "$dir/$n" -m "$dir/$n.qmp" -s smp=1 -s node0_cpus=0 \
+	tools/lab/lab run -k 6.12 -t $((slow ? 1200 : 600)) -o "$dir/$n" -m "$dir/$n.qmp" -s smp=1 -s node0_cpus=0 \
 		-s node0_size=128M -s node1_size=320M -s node0_hotplug=192M -s emu_model=1 -s emu_llc_size=1M \
 		-a memhp_default_state=online_movable \
 		-q "-chardev socket,id=rep,path=$dir/$n.rep,server=on,wait=off -device virtserialport,chardev=rep,nr=5,name=hypertier.report -chardev pipe,id=cmd,path=$dir/$n.cmd -device virtserialport,chardev=cmd,nr=6,name=commands -chardev socket,id=qmp2,path=$dir/$n.qmp2,server=on,wait=off -mon chardev=qmp2,mode=control" \
@@ -176,11 +182,15 @@ least()
 		else if ($3 < min) min = $3 } END { print min }' $dir/sizes
 }
 
-# model GUEST FIRST: modelled seconds of ten million updates in each of three phases
+# model GUEST FIRST: modelled seconds of the work of three phases, and of the moves from before them to the
+# end; what of it were moves; and ns per update of each phase
 model()
 {
-	awk -v from="$2" '$1 == "phase" && $2 >= from && $2 < from + 3 { s += $3 / 100 } END { printf "%.3f", s }' \
-		"$dir/$1.log"
+	awk -v from="$2" -v updates=$updates -v page_ns=$page_ns '
+		$1 == "moves" { pages = $3 - moved; moved = $3 }
+		$1 == "phase" && $2 >= from && $2 < from + 3 { s += $3 * updates / 1e9; ns = ns " " $3; n++ }
+		$1 == "moves" && n == 3 { printf "%.3f %.3f%s", s + pages * page_ns / 1e9, pages * page_ns / 1e9, ns; exit }
+		' "$dir/$1.log"
 }
 
 start()
@@ -198,38 +208,69 @@ start()
 	echo "# ready after $SECONDS s"
 }
 
-# Work that is compared. In turn, the hot set of each is the big one; the first follows c's.
-three_phases()
-{
-	local n
+set_size() { "$memwatch" --set "$dir/$1.qmp" vmem0 "$2" || not_ok "guest $1 is asked for $2 MiB"; }
+has_size() { [ "$("$memwatch" --get "$dir/$1.qmp" vmem0)" = "$2 $2" ]; }
 
-	want c $((updates / 4))
-	await 120 "phase $phase is done" all_said "phase $phase "
-	first=$((phase + 1))
-	for n in $guests; do
-		want $n $updates
-		await 120 "phase $phase is done" all_said "phase $phase "
-		[ "${1:-}" = divided ] && judge_follow $n
-	done
-	echo "# phases $first to $phase ended after $SECONDS s"
+# divide_for GUEST: whose hot set is the big one. The others give back, then it takes.
+divide_for()
+{
+	local n others=${guests/$1/}
+
+	for n in $others; do set_size $n $ideal_small; done
+	for n in $others; do wait_for 30 has_size $n $ideal_small || not_ok "guest $n gives back"; done
+	set_size $1 $ideal_big
+	wait_for 30 has_size $1 $ideal_big || not_ok "guest $1 takes its memory"
 }
 
-# Has capacity followed GUEST's hot set?
-judge_follow()
+count_moves()
 {
-	local ms got
+	for n in $guests; do tell_guest $n moves; done
+	await 60 "moves are counted" all_said "moves $phase "
+}
 
+declare -A began_with
+# three_phases fixed, ideal or divided: work that is compared. In turn, the hot set of each is the big one; the
+# first follows c's.
+three_phases()
+{
+	local n ms got took=()
+
+	[ $1 = ideal ] && divide_for c
+	want c $((updates / 4))
+	await 300 "phase $phase is done" all_said "phase $phase "
+	count_moves
+	began_with[$1]=$((phase + 1))
+	for n in $guests; do
+		want $n $updates
+		[ $1 = ideal ] && divide_for $n
+		await 300 "phase $phase is done" all_said "phase $phase "
+		[ $1 = divided ] || continue
+		note_follow $n
+		took+=("${ms:-1000000}")
+	done
+	count_moves
+	echo "# $1: phases ${began_with[$1]} to $phase ended after $SECONDS s"
+	[ $1 = divided ] || return 0
+	# The guests are at work for minutes: of three, one may meet what else the machine does.
+	ms=$(printf '%s\n' "${took[@]}" | sort -n | sed -n 2p)
+	holds "capacity follows hot sets within $epochs epochs, most times" "$ms <= $epochs * $epoch_ms"
+}
+
+# note_follow GUEST: how long until capacity had followed its hot set, into ms and got (epochs)
+note_follow()
+{
 	ms=$(reached "$1")
 	got=$(((${ms:-0} + epoch_ms - 1) / epoch_ms))
 	followed+=("{\"guest\":\"$1\",\"ms\":${ms:-null},\"epochs\":$([ -n "$ms" ] && echo $got || echo null)}")
 	echo "#| guest $1's hot set grows to $big MiB: it has $enough MiB of fast memory after ${ms:-(never)} ms, $got epochs"
-	holds "capacity follows guest $1's hot set within $epochs epochs" "${ms:-1e9} <= $epochs * $epoch_ms"
 	[ -n "$ms" ] || status | sed 's/^/# /'
 }
 
 followed=()
 test_follow()
 {
+	local n ms got
+
 	want c
 	await 60 "the first hot set has its memory" has_enough c
 	# The others' demands have come to rest as well.
@@ -237,12 +278,14 @@ test_follow()
 	for n in $guests; do
 		want $n
 		wait_for 20 has_enough $n
-		judge_follow $n
+		note_follow $n
+		holds "capacity follows guest $n's hot set within $epochs epochs" "${ms:-1e9} <= $epochs * $epoch_ms"
 		sleep 2
 	done
 	echo "# followed after $SECONDS s"
 }
 
+killed_enough() { true_that "$(wc -l <$dir/kills) >= 3"; }
 test_killed()
 {
 	local n
@@ -255,6 +298,7 @@ test_killed()
 		want $n
 		sleep 5
 	done
+	wait_for 30 killed_enough
 	touch $dir/calm
 	wait $killer
 	killer=''
@@ -267,17 +311,22 @@ test_killed()
 compared='null'
 compare()
 {
-	local sum=0 fixed=0 d s
+	local how n ns json=()
+	declare -A total moves less
 
-	for n in $guests; do
-		d=$(model $n $2)
-		s=$(model $n $1)
-		echo "#| guest $n: modelled time $d s, with a fixed third $s s"
-		sum=$(awk "BEGIN { print $sum + $d }") fixed=$(awk "BEGIN { print $fixed + $s }")
+	for how in fixed ideal divided; do
+		read -r total[$how] moves[$how] < <(for n in $guests; do model $n ${began_with[$how]}; echo; done |
+			awk '{ s += $1; m += $2 } END { printf "%.3f %.3f\n", s, m }')
+		less[$how]=$(awk "BEGIN { printf \"%.1f\", 100 * (1 - ${total[$how]} / ${total[fixed]}) }")
+		ns=$(for n in $guests; do model $n ${began_with[$how]} | cut -d ' ' -f 3- | tr ' ' ,; done | paste -sd ' ')
+		echo "#| $how: modelled time ${total[$how]} s, of it moves ${moves[$how]} s; ns per update of ${guests// /, }: $ns"
+		json+=("\"$how\":{\"seconds\":${total[$how]},\"moves_seconds\":${moves[$how]},\"less_percent\":${less[$how]},\"ns_per_update\":[[${ns// /],[}]]}")
 	done
-	compared="{\"updates\":$updates,\"seconds\":$sum,\"seconds_fixed\":$fixed}"
-	echo "#| in all: $sum s against $fixed s, $(awk "BEGIN { printf \"%.1f\", 100 * (1 - $sum / $fixed) }") % less"
-	holds "total modelled time is down against a static equal split" "$sum < $fixed && $sum > 0"
+	compared="{\"updates\":$updates,$(IFS=,; echo "${json[*]}")}"
+	summary="modelled time ${less[divided]} % less than with a fixed third each, ${less[ideal]} % with an ideal division"
+	echo "#| $summary"
+	holds "total modelled time is down against a static equal split" \
+		"${total[divided]} < ${total[fixed]} && ${total[divided]} > 0"
 }
 
 # ---- hostile guests; times are short, so that they need not be waited for long
@@ -419,11 +468,11 @@ write_result()
 start
 configure ''
 if [ "$slow" = 1 ]; then
-	three_phases
-	static=$first
+	three_phases fixed
+	three_phases ideal
 	run_daemon
 	three_phases divided
-	compare $static $first
+	compare
 else
 	run_daemon
 	test_follow
@@ -441,5 +490,5 @@ check_shown
 echo "# hostile after $SECONDS s"
 finish_all
 write_result
-echo "# $SECONDS s"
+echo "# $SECONDS s${summary:+; $summary}"
 exit $((failed > 0))

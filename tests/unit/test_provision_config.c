@@ -29,16 +29,18 @@ static int read_text(const char *text)
 
 static void test_whole(void **state)
 {
-	assert_int_equal(read_text("# comment\n[daemon]\nperiod = 500ms\nstate=/tmp/s\n[rules]\n"
-				   "mode = benefit\nshrink-timeout = 7s\npatience = 0\n" HEAD
-				   "[default]\nfast.weight = 2\n" VM("a", "fast.guarantee = 30M\n"
-									  "fast.class = gold\n")
-					   VM("b", "trust = none\nfast.weight = 0.5\n")),
-			 0);
+	assert_int_equal(
+		read_text("# comment\n[daemon]\nperiod = 500ms\nstate=/tmp/s\n[rules]\n"
+			  "mode = benefit\nshrink-timeout = 7s\npatience = 0\nsettle = 9\n" HEAD
+			  "[default]\nfast.weight = 2\n" VM("a", "fast.guarantee = 30M\n"
+								 "fast.class = gold\n")
+				  VM("b", "trust = none\nfast.weight = 0.5\n")),
+		0);
 	assert_int_equal(c.period_ms, 500);
 	assert_int_equal(c.rules.mode, PV_BENEFIT);
 	assert_int_equal(c.rules.shrink_timeout, 7000);
 	assert_int_equal(c.rules.patience, 0);
+	assert_int_equal(c.rules.settle, 9);
 	assert_int_equal(c.nr_vm, 2);
 	assert_int_equal(c.tier[0].reserve, 10 * MIB);
 	assert_int_equal(c.vm[0].tier[0].guarantee, 30 * MIB);
@@ -68,6 +70,7 @@ static void test_wrong(void **state)
 		"[rules]\nhysteresis = nan\n",
 		"[rules]\nhysteresis = 2\n",
 		"[rules]\npatience = 1.5\n",
+		"[rules]\nsettle = -1\n",
 		"[tier middle]\ncapacity = 1G\n",
 		"[tier fast]\ncapacity = much\n",
 		"[tier fast]\ncapacity = -1\n",

@@ -342,6 +342,38 @@ static void test_hysteresis_and_patience(void **state)
 	assert_int_equal(vm[0].requested, 100 * MIB);
 }
 
+/* Little is no noise if it is lacked for long; who has it all for a moment begins anew. */
+static void test_settle(void **state)
+{
+	struct pv_rules rules = fair;
+
+	rules.hysteresis = 0.1;
+	rules.settle = 3;
+	vm[0].requested = vm[0].size = 104 * MIB;
+	vm[1].requested = vm[1].size = 96 * MIB;
+	for (int i = 0; i < 8; i++) {
+		vm[1].demand = i == 2 ? 96 * MIB : PV_UNKNOWN;
+		decide(2, 200 * MIB, &rules, 1000 + i * 500);
+		assert_int_equal(vm[0].requested, i < 6 ? 104 * MIB : 100 * MIB);
+		obey(2);
+	}
+	assert_int_equal(vm[1].size, 100 * MIB);
+	/* At the bounds of what it wants nothing is taken for it, however long. */
+	vm[0].requested = vm[0].size = 108 * MIB;
+	vm[1].requested = vm[1].size = 92 * MIB;
+	vm[1].demand = 92 * MIB;
+	for (int i = 0; i < 8; i++) {
+		decide(2, 200 * MIB, &rules, 8000 + i * 500);
+		assert_int_equal(vm[0].requested, 108 * MIB);
+	}
+	vm[1].demand = PV_UNKNOWN;
+	rules.settle = 0;
+	for (int i = 0; i < 8; i++) {
+		decide(2, 200 * MIB, &rules, 20000 + i * 500);
+		assert_int_equal(vm[0].requested, 108 * MIB);
+	}
+}
+
 /* What is little to a large VM may be much to a small one: it has to come from somebody. */
 static void test_small_excess(void **state)
 {
@@ -519,6 +551,7 @@ static void run_fleet(unsigned int round)
 	rules.mode = round % 2 ? PV_BENEFIT : PV_FAIR;
 	rules.hysteresis = rnd(3) / 20.0;
 	rules.patience = rnd(3);
+	rules.settle = rnd(3) * 4;
 	for (size_t i = 0; i < nr; i++) {
 		random_vm(&vm[i], &left);
 		habit[i] = rnd(3) ? HONEST : rnd(NR_HABITS);
@@ -627,6 +660,7 @@ int main(void)
 		T(test_need),
 		T(test_lazy),
 		T(test_hysteresis_and_patience),
+		T(test_settle),
 		T(test_small_excess),
 		T(test_rate),
 		T(test_refuser),

@@ -440,6 +440,32 @@ static void test_refresh_in_turn(void **state)
 	munmap(p, 20 * HT_TILE_SIZE);
 }
 
+static void test_due(void **state)
+{
+	struct ht_space s;
+
+	ht_space_init(&s, TGID);
+	tu_add_spots(&s, VA, 6400, 0);
+	for (size_t i = 0; i < s.nr; i++)
+		s.spot[i].queried = 1;
+	assert_int_equal(ht_space_due(&s, 6400, 0), 100);
+	/* A fourth of the pages as spots, and of two equal spaces half of that for each. */
+	assert_int_equal(ht_space_due(&s, 6400, 512), 100 + 128);
+	assert_int_equal(ht_space_due(&s, 12800, 512), 100 + 64);
+	assert_true(ht_space_due(&s, 6400, UINT64_MAX) >= 6400);
+	assert_true(ht_space_due(&s, 6400, UINT64_MAX) <= 1 << 16);
+	s.spot[6399].queried = 0;
+	assert_true(ht_space_due(&s, 6400, 0) >= 6400);
+	s.nr = 40;
+	assert_int_equal(ht_space_due(&s, 40, 0), 4);
+	/* One block of 2 MiB that is given back is enough to look at all of a small space. */
+	assert_true(ht_space_due(&s, 40, 512) >= 40);
+	s.nr = 0;
+	assert_true(ht_space_due(&s, 0, 512) > 0);
+	s.nr = 6400;
+	ht_space_free(&s);
+}
+
 static void test_process_gone(void **state)
 {
 	struct ht_placement *pl;
@@ -476,6 +502,7 @@ int main(void)
 		cmocka_unit_test(test_query_huge),
 		cmocka_unit_test(test_query_shared),
 		cmocka_unit_test(test_refresh_in_turn),
+		cmocka_unit_test(test_due),
 		cmocka_unit_test(test_process_gone),
 	};
 
