@@ -22,11 +22,12 @@ for f in "$provision" "$memwatch" build/tests/lab/hotshift; do
 done
 dir=build/results/lab/provision${RUN:+-$RUN}
 capacity=72 guarantee=8 big=46 small=4 table=64
-# How soon a guest has three quarters of its hot set's size, from the moment that it is told of the new set.
-enough=$((big * 3 / 4)) epoch_ms=500 epochs=${EPOCHS:-14}
+# How soon a guest has three quarters of its hot set's size, from the moment that it is told of the new set: in
+# epochs of the guests, which on a busy machine are longer than they should be.
+enough=$((big * 3 / 4)) epochs=${EPOCHS:-14}
 # Of one phase, for each guest, where time is compared. By work, not by the clock: a busy machine makes it
 # longer, no other. A hot set of real memory stays hot for minutes and an epoch is a second or less; here,
-# where an access takes some fifty times as long, so many updates are some 30 epochs and more.
+# where an update takes some ten times as long, so many updates are some 30 epochs and more.
 slow=${SLOW:-0} updates=${UPDATES:-10000000}
 # What it would be best to give: the big hot set its memory, and no more than is left to the others.
 ideal_big=44 ideal_small=14
@@ -131,6 +132,7 @@ configure()
 run_daemon()
 {
 	"$provision" run -v --run-dir $dir/run $dir/conf >>$dir/daemon.out 2>>$dir/daemon.err &
+	daemon_began=$(date +%s%3N)
 	disown
 	echo $! >$dir/daemon.pid
 }
@@ -174,6 +176,14 @@ reached()
 		END { if (!found && at && size >= want) print 0 }' $dir/sizes
 }
 has_enough() { [ -n "$(reached "$1")" ]; }
+
+# epochs_in MS: since the last want, of the guest that had most of them: each is a report that the daemon recorded
+epochs_in()
+{
+	awk -F '[:,]' -v from=$((began - daemon_began)) -v ms="$1" '
+		$1 == "{\"t\"" && $2 >= from && $2 < from + ms && ++nr[$4] > most { most = nr[$4] }
+		END { print most + 0 }' $dir/trace.json
+}
 
 # least GUEST FROM: the smallest size it ever had since then
 least()
@@ -246,23 +256,23 @@ three_phases()
 		await 300 "phase $phase is done" all_said "phase $phase "
 		[ $1 = divided ] || continue
 		note_follow $n
-		took+=("${ms:-1000000}")
+		took+=("${got:-1000000}")
 	done
 	count_moves
 	echo "# $1: phases ${began_with[$1]} to $phase ended after $SECONDS s"
 	[ $1 = divided ] || return 0
 	# The guests are at work for minutes: of three, one may meet what else the machine does.
-	ms=$(printf '%s\n' "${took[@]}" | sort -n | sed -n 2p)
-	holds "capacity follows hot sets within $epochs epochs, most times" "$ms <= $epochs * $epoch_ms"
+	got=$(printf '%s\n' "${took[@]}" | sort -n | sed -n 2p)
+	holds "capacity follows hot sets within $epochs epochs, most times" "$got <= $epochs && $got > 0"
 }
 
-# note_follow GUEST: how long until capacity had followed its hot set, into ms and got (epochs)
+# note_follow GUEST: how long until capacity had followed its hot set, into ms and got (epochs); empty if never
 note_follow()
 {
 	ms=$(reached "$1")
-	got=$(((${ms:-0} + epoch_ms - 1) / epoch_ms))
-	followed+=("{\"guest\":\"$1\",\"ms\":${ms:-null},\"epochs\":$([ -n "$ms" ] && echo $got || echo null)}")
-	echo "#| guest $1's hot set grows to $big MiB: it has $enough MiB of fast memory after ${ms:-(never)} ms, $got epochs"
+	got=${ms:+$(epochs_in "$ms")}
+	followed+=("{\"guest\":\"$1\",\"ms\":${ms:-null},\"epochs\":${got:-null}}")
+	echo "#| guest $1's hot set grows to $big MiB: it has $enough MiB of fast memory after ${got:-no} epochs, ${ms:-no} ms"
 	[ -n "$ms" ] || status | sed 's/^/# /'
 }
 
@@ -279,7 +289,7 @@ test_follow()
 		want $n
 		wait_for 20 has_enough $n
 		note_follow $n
-		holds "capacity follows guest $n's hot set within $epochs epochs" "${ms:-1e9} <= $epochs * $epoch_ms"
+		holds "capacity follows guest $n's hot set within $epochs epochs" "${got:-1e9} <= $epochs && ${got:-0} > 0"
 		sleep 2
 	done
 	echo "# followed after $SECONDS s"
@@ -460,8 +470,8 @@ finish_all()
 write_result()
 {
 	mkdir -p build/results
-	printf '{"schema":1,"capacity_mib":%d,"enough_mib":%d,"epoch_ms":%d,"epochs_allowed":%d,"followed":[%s],"kills":%d,"compared":%s,"looks":%d,"failed":%d}\n' \
-		$capacity $enough $epoch_ms $epochs "$(IFS=,; echo "${followed[*]}")" "$(wc -l <$dir/kills)" \
+	printf '{"schema":1,"capacity_mib":%d,"enough_mib":%d,"epochs_allowed":%d,"followed":[%s],"kills":%d,"compared":%s,"looks":%d,"failed":%d}\n' \
+		$capacity $enough $epochs "$(IFS=,; echo "${followed[*]}")" "$(wc -l <$dir/kills)" \
 		"$compared" "$(sed -n 's/^looks \([0-9]*\).*/\1/p' $dir/watch.log)" $failed >$result
 }
 
