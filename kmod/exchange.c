@@ -34,7 +34,7 @@
 /* Processes named by one batch. */
 #define MAX_PROCS 8
 
-struct proc {
+struct ht_proc {
 	u32 pid;
 	u32 status;
 	struct mm_struct *mm;
@@ -43,21 +43,28 @@ struct proc {
 	unsigned long start, end; /* what to flush, none where end is 0 */
 };
 
+/* Pages isolated since the node's counter was told. */
+struct isolated {
+	struct pglist_data *node;
+	long pages;
+};
+
 struct batch {
 	struct ht_ctx *ctx;
 	struct ht_xchg *x;
 	struct ht_xchg_stats *st;
-	struct proc proc[MAX_PROCS];
+	struct ht_proc proc[MAX_PROCS];
 	u32 nr_procs, nr_slots;
 	bool drained, want_drain;
-	/* While pages are gathered: whose mmap lock is held, and the areas found last. */
+	/* Whose mmap lock is held, for reading, and what was found last. */
 	struct mm_struct *locked;
-	struct vm_area_struct *hot_area, *cold_area;
+	struct ht_lookup hot, cold;
+	struct isolated isolated[2];
 };
 
 /* --- processes -------------------------------------------------------------------------------- */
 
-static void open_proc(struct proc *p, u32 pid)
+static void open_proc(struct ht_proc *p, u32 pid)
 {
 	struct task_struct *task = get_pid_task(find_vpid(pid), PIDTYPE_PID);
 
@@ -77,7 +84,7 @@ static void open_proc(struct proc *p, u32 pid)
 	put_task_struct(task);
 }
 
-static struct proc *get_proc(struct batch *b, u32 pid)
+static struct ht_proc *get_proc(struct batch *b, u32 pid)
 {
 	u32 i;
 
@@ -104,16 +111,82 @@ static void close_procs(struct batch *b)
 			mmput(b->proc[i].mm);
 }
 
-/* --- gather ----------------------------------------------------------------------------------- */
+/* --- locks and counters ----------------------------------------------------------------------- */
 
-static void count_isolated(struct folio *f, long sign)
+static void tell_isolated(struct isolated *i)
 {
-	mod_node_page_state(folio_pgdat(f), NR_ISOLATED_ANON, sign * folio_nr_pages(f));
+	if (i->pages)
+		mod_node_page_state(i->node, NR_ISOLATED_ANON, i->pages);
+	i->pages = 0;
 }
 
-static void put_back(struct ht_side *s)
+/* Told at the next pause(); the kernel's own counters lag behind as much, one for each CPU. */
+static void count_isolated(struct batch *b, struct folio *f, long sign)
 {
-	count_isolated(s->folio, -1);
+	struct isolated *i = &b->isolated[folio_nid(f) % ARRAY_SIZE(b->isolated)];
+
+	if (i->node != folio_pgdat(f)) {
+		tell_isolated(i);
+		i->node = folio_pgdat(f);
+	}
+	i->pages += sign * folio_nr_pages(f);
+}
+
+static void unlock_mm(struct batch *b)
+{
+	ht_pte_end(&b->hot);
+	ht_pte_end(&b->cold);
+	if (b->locked)
+		mmap_read_unlock(b->locked);
+	b->locked = NULL;
+	b->hot = (struct ht_lookup){};
+	b->cold = (struct ht_lookup){};
+}
+
+static bool lock_mm(struct batch *b, struct mm_struct *mm, bool wait)
+{
+	if (b->locked == mm)
+		return true;
+	unlock_mm(b);
+	if (wait)
+		mmap_read_lock(mm);
+	else if (!mmap_read_trylock(mm))
+		return false;
+	b->locked = mm;
+	return true;
+}
+
+/* The area at an address. Pages of a batch are mostly of one process, and next to each other. */
+static struct vm_area_struct *find_area(struct ht_lookup *l, struct mm_struct *mm,
+					unsigned long addr)
+{
+	if (!l->vma || addr < l->vma->vm_start || addr >= l->vma->vm_end)
+		l->vma = vma_lookup(mm, addr);
+	return l->vma;
+}
+
+/*
+ * Pairs worked on under one mmap lock, first the hot sides and then the cold ones, so that
+ * neighbours share the lock of their page table. Who wants to change the address space waits for so
+ * many, and who wants a page that is mapped again.
+ */
+#define GROUP 32
+
+static void pause(struct batch *b)
+{
+	u32 i;
+
+	unlock_mm(b);
+	for (i = 0; i < ARRAY_SIZE(b->isolated); i++)
+		tell_isolated(&b->isolated[i]);
+	cond_resched();
+}
+
+/* --- gather ----------------------------------------------------------------------------------- */
+
+static void put_back(struct batch *b, struct ht_side *s)
+{
+	count_isolated(b, s->folio, -1);
 	folio_add_lru(s->folio);
 	folio_put(s->folio);
 }
@@ -140,9 +213,9 @@ static u32 judge(struct folio *f, enum folio_walk_level level, int node, bool hu
 }
 
 /* Under the page table's lock, which keeps the mapping and so the folio. */
-static u32 isolate(struct batch *b, struct folio_walk *fw, struct folio *f, int node)
+static u32 isolate(struct batch *b, enum folio_walk_level level, struct folio *f, int node)
 {
-	u32 status = judge(f, fw->level, node, b->x->huge);
+	u32 status = judge(f, level, node, b->x->huge);
 
 	if (status)
 		return status;
@@ -151,7 +224,7 @@ static u32 isolate(struct batch *b, struct folio_walk *fw, struct folio *f, int 
 		b->want_drain = true;
 		return HT_XCHG_BUSY;
 	}
-	count_isolated(f, 1);
+	count_isolated(b, f, 1);
 	return HT_XCHG_DONE;
 }
 
@@ -163,79 +236,76 @@ void ht_end_walk(struct folio_walk *fw, struct vm_area_struct *vma)
 	ht_call(vma_pgtable_walk_end, vma);
 }
 
-static void unlock_mm(struct batch *b)
+static u32 take_walked(struct batch *b, struct vm_area_struct *vma, unsigned long addr, int node,
+		       struct ht_side *side)
 {
-	if (b->locked)
-		mmap_read_unlock(b->locked);
-	b->locked = NULL;
-	b->hot_area = NULL;
-	b->cold_area = NULL;
-}
-
-/* The area at an address. Pages of a batch are mostly of one process, and next to each other. */
-static struct vm_area_struct *find_area(struct batch *b, struct mm_struct *mm, unsigned long addr,
-					struct vm_area_struct **last)
-{
-	if (b->locked != mm) {
-		unlock_mm(b);
-		mmap_read_lock(mm);
-		b->locked = mm;
-	}
-	if (!*last || addr < (*last)->vm_start || addr >= (*last)->vm_end)
-		*last = vma_lookup(mm, addr);
-	return *last;
-}
-
-static u32 take(struct batch *b, struct mm_struct *mm, unsigned long addr, int node,
-		struct vm_area_struct **last, struct ht_side *side)
-{
-	const vm_flags_t never = VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB | VM_LOCKED;
-	struct vm_area_struct *vma = find_area(b, mm, addr, last);
 	struct folio_walk fw;
-	struct folio *f;
 	u32 status;
 
-	if (!vma || vma->vm_flags & never)
-		return vma ? HT_XCHG_KIND : HT_XCHG_ABSENT;
-	f = ht_call(folio_walk_start, &fw, vma, addr, 0);
-	if (!f)
+	side->folio = ht_call(folio_walk_start, &fw, vma, addr, 0);
+	if (!side->folio)
 		return HT_XCHG_ABSENT;
-	status = isolate(b, &fw, f, node);
+	status = isolate(b, fw.level, side->folio, node);
 	ht_end_walk(&fw, vma);
-	side->folio = f;
 	return status;
 }
 
-static u32 check_nodes(struct folio *hot, struct folio *cold, struct proc *h, struct proc *c)
+static u32 take(struct batch *b, struct mm_struct *mm, unsigned long addr, int node,
+		struct ht_lookup *l, struct ht_side *side)
 {
-	if (folio_nid(hot) == folio_nid(cold))
+	const vm_flags_t never = VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB | VM_LOCKED;
+	u32 status = HT_XCHG_ABSENT;
+	pte_t *ptep;
+
+	lock_mm(b, mm, true);
+	if (!find_area(l, mm, addr) || l->vma->vm_flags & never)
+		return l->vma ? HT_XCHG_KIND : HT_XCHG_ABSENT;
+	ptep = b->x->huge ? NULL : ht_pte_get(l, addr);
+	if (!ptep)
+		return take_walked(b, l->vma, addr, node, side);
+	if (pte_present(ptep_get(ptep)) && !pte_special(ptep_get(ptep))) {
+		side->folio = page_folio(pte_page(ptep_get(ptep)));
+		status = isolate(b, FW_LEVEL_PTE, side->folio, node);
+	}
+	return status;
+}
+
+static u32 check_nodes(const struct ht_side *hot, const struct ht_side *cold)
+{
+	int h = folio_nid(hot->folio), c = folio_nid(cold->folio);
+
+	if (h == c)
 		return HT_XCHG_NODE;
-	if (!node_isset(folio_nid(cold), h->nodes) || !node_isset(folio_nid(hot), c->nodes))
+	if (!node_isset(c, hot->proc->nodes) || !node_isset(h, cold->proc->nodes))
 		return HT_XCHG_CPUSET;
 	return HT_XCHG_DONE;
 }
 
-static u32 gather_pair(struct batch *b, struct ht_xchg_pair *p, struct ht_slot *s)
+static u32 take_hot(struct batch *b, const struct ht_xchg_pair *p, struct ht_slot *s)
 {
-	struct proc *h = get_proc(b, p->hot_pid), *c = get_proc(b, p->cold_pid);
-	u32 status;
+	struct ht_proc *h = get_proc(b, p->hot_pid), *c = get_proc(b, p->cold_pid);
 
 	if (!h || !c)
 		return HT_XCHG_BUSY;
 	if (h->status || c->status)
 		return h->status ?: c->status;
-	status = take(b, h->mm, p->hot, b->x->hot_node, &b->hot_area, &s->hot);
-	if (status)
-		return status;
-	status = take(b, c->mm, p->cold, b->x->cold_node, &b->cold_area, &s->cold);
+	s->hot.proc = h;
+	s->cold.proc = c;
+	return take(b, h->mm, p->hot, b->x->hot_node, &b->hot, &s->hot);
+}
+
+static u32 take_cold(struct batch *b, const struct ht_xchg_pair *p, struct ht_slot *s)
+{
+	u32 status = take(b, s->cold.proc->mm, p->cold, b->x->cold_node, &b->cold, &s->cold);
+
 	if (status) {
-		put_back(&s->hot);
+		put_back(b, &s->hot);
 		return status;
 	}
-	status = check_nodes(s->hot.folio, s->cold.folio, h, c);
+	status = check_nodes(&s->hot, &s->cold);
 	if (status) {
-		put_back(&s->hot);
-		put_back(&s->cold);
+		put_back(b, &s->hot);
+		put_back(b, &s->cold);
 	}
 	return status;
 }
@@ -259,41 +329,56 @@ static bool admitted(struct batch *b, struct ht_xchg_pair *p)
 
 #define UNTRIED HT_XCHG_STATUS_NR
 
-/* Before any lock is taken: a policy may be slow. */
+/* Before any lock is taken: a policy may be slow, and a process's own locks are looked at. */
 static void admit(struct batch *b)
 {
 	u32 i;
 
 	for (i = 0; i < b->x->nr; i++) {
-		b->ctx->pair[i].status = admitted(b, &b->ctx->pair[i]) ? UNTRIED : HT_XCHG_REFUSED;
+		struct ht_xchg_pair *p = &b->ctx->pair[i];
+
+		p->status = admitted(b, p) ? UNTRIED : HT_XCHG_REFUSED;
+		if (p->status == UNTRIED) {
+			get_proc(b, p->hot_pid);
+			get_proc(b, p->cold_pid);
+		}
 		cond_resched();
 	}
 }
 
-/* Pairs looked up under one mmap lock; who wants to change the address space waits for so many. */
-#define LOCKED_PAIRS 32
+static void gather_group(struct batch *b, u32 from, u32 to)
+{
+	struct ht_xchg_pair *pair = b->ctx->pair;
+	struct ht_slot *slot = b->ctx->slot;
+	u32 i, n = b->nr_slots;
+
+	for (i = from; i < to; i++) {
+		u32 was = pair[i].status;
+
+		if (was != UNTRIED && !(b->drained && was == HT_XCHG_BUSY))
+			continue;
+		slot[n].pair = i;
+		pair[i].status = take_hot(b, &pair[i], &slot[n]);
+		n += !pair[i].status;
+	}
+	ht_pte_end(&b->hot);
+	for (i = b->nr_slots; i < n; i++) {
+		struct ht_xchg_pair *p = &pair[slot[i].pair];
+
+		p->status = take_cold(b, p, &slot[i]);
+		if (!p->status)
+			slot[b->nr_slots++] = slot[i];
+	}
+}
 
 static void gather(struct batch *b)
 {
 	u32 i;
 
-	for (i = 0; i < b->x->nr; i++) {
-		struct ht_xchg_pair *p = &b->ctx->pair[i];
-		struct ht_slot *s = &b->ctx->slot[b->nr_slots];
-
-		if (i % LOCKED_PAIRS == 0) {
-			unlock_mm(b);
-			cond_resched();
-		}
-		if (p->status != UNTRIED && !(b->drained && p->status == HT_XCHG_BUSY))
-			continue;
-		p->status = gather_pair(b, p, s);
-		if (p->status)
-			continue;
-		s->pair = i;
-		b->nr_slots++;
+	for (i = 0; i < b->x->nr; i += GROUP) {
+		gather_group(b, i, min(i + GROUP, b->x->nr));
+		pause(b);
 	}
-	unlock_mm(b);
 }
 
 /* --- lock ------------------------------------------------------------------------------------- */
@@ -355,8 +440,8 @@ static void lock(struct batch *b)
 		status = lock_pair(b, &slot[i]);
 		b->ctx->pair[slot[i].pair].status = status;
 		if (status) {
-			put_back(&slot[i].hot);
-			put_back(&slot[i].cold);
+			put_back(b, &slot[i].hot);
+			put_back(b, &slot[i].cold);
 		} else {
 			slot[n++] = slot[i];
 		}
@@ -373,7 +458,7 @@ static void lock(struct batch *b)
  */
 static void hold_proc(struct batch *b)
 {
-	struct proc *p;
+	struct ht_proc *p;
 
 	for (p = b->proc; p < b->proc + b->nr_procs; p++) {
 		if (!p->mm || !ht_huge_can_hold(p->mm))
@@ -383,10 +468,9 @@ static void hold_proc(struct batch *b)
 	}
 }
 
-static void hold_area(struct batch *b, u32 pid, unsigned long addr)
+static void hold_area(const struct ht_proc *p, unsigned long addr)
 {
-	struct proc *p = get_proc(b, pid);
-	struct vm_area_struct *vma = p && p->held ? vma_lookup(p->mm, addr) : NULL;
+	struct vm_area_struct *vma = p->held ? vma_lookup(p->mm, addr) : NULL;
 
 	if (vma)
 		vma_start_write(vma);
@@ -398,31 +482,31 @@ static void hold(struct batch *b)
 
 	hold_proc(b);
 	for (i = 0; i < b->nr_slots; i++) {
-		const struct ht_xchg_pair *p = &b->ctx->pair[b->ctx->slot[i].pair];
+		const struct ht_slot *s = &b->ctx->slot[i];
 
-		hold_area(b, p->hot_pid, p->hot);
-		hold_area(b, p->cold_pid, p->cold);
+		hold_area(s->hot.proc, b->ctx->pair[s->pair].hot);
+		hold_area(s->cold.proc, b->ctx->pair[s->pair].cold);
 	}
 }
 
 static void let_go(struct batch *b)
 {
-	struct proc *p;
+	struct ht_proc *p;
 
 	for (p = b->proc; p < b->proc + b->nr_procs; p++)
 		if (p->held)
 			mmap_write_unlock(p->mm);
 }
 
-static void unmap_side(struct batch *b, u32 pid, unsigned long addr, struct folio *f)
+static void unmap_side(const struct ht_side *s, unsigned long addr)
 {
-	struct proc *p = get_proc(b, pid);
+	struct ht_proc *p = s->proc;
 	enum ht_unmapped u = HT_UNMAP_OTHERWISE;
 
-	if (p && p->held)
-		u = ht_huge_unmap(p->mm, addr, f);
+	if (p->held)
+		u = ht_huge_unmap(p->mm, addr, s->folio);
 	if (u == HT_UNMAP_OTHERWISE)
-		ht_call(try_to_migrate, f, TTU_BATCH_FLUSH);
+		ht_call(try_to_migrate, s->folio, TTU_BATCH_FLUSH);
 	if (u != HT_UNMAPPED)
 		return;
 	p->start = p->end ? min(p->start, addr) : addr;
@@ -432,7 +516,7 @@ static void unmap_side(struct batch *b, u32 pid, unsigned long addr, struct foli
 /* After this no CPU has a translation of what was unmapped. */
 static void flush(struct batch *b)
 {
-	struct proc *p;
+	struct ht_proc *p;
 
 	for (p = b->proc; p < b->proc + b->nr_procs; p++) {
 		if (!p->end)
@@ -452,8 +536,8 @@ static void unmap(struct batch *b)
 		const struct ht_slot *s = &b->ctx->slot[i];
 		const struct ht_xchg_pair *p = &b->ctx->pair[s->pair];
 
-		unmap_side(b, p->hot_pid, p->hot, s->hot.folio);
-		unmap_side(b, p->cold_pid, p->cold, s->cold.folio);
+		unmap_side(&s->hot, p->hot);
+		unmap_side(&s->cold, p->cold);
 	}
 	flush(b);
 }
@@ -528,39 +612,81 @@ static bool swap_folios(struct folio *h, struct folio *c)
 }
 
 /*
- * The walk that maps finds the addresses by the new folio's index, and the place inside a huge page
- * by the old one's: both have to be the index of the contents while it runs.
+ * Maps a folio where another was. The kernel's walk finds the addresses by the new folio's index,
+ * and the place inside a huge page by the old one's: both have to be the index of the contents
+ * while it runs.
  */
-static void map_exchanged(struct folio *h, struct folio *c)
+static void map_side(struct batch *b, struct ht_lookup *l, unsigned long addr,
+		     const struct ht_side *from, struct folio *to)
 {
-	pgoff_t hot = c->index, cold = h->index;
+	struct mm_struct *mm = from->proc->mm;
+	struct folio *f = from->folio;
+	pgoff_t own = f->index;
 
-	h->index = hot;
-	ht_call(remove_migration_ptes, h, c, 0);
-	h->index = cold;
-	c->index = cold;
-	ht_call(remove_migration_ptes, c, h, 0);
-	c->index = hot;
+	if (!b->x->huge && lock_mm(b, mm, false) && find_area(l, mm, addr) &&
+	    ht_pte_map(l, addr, f, to, from->anon_vma))
+		return;
+	ht_pte_end(l);
+	f->index = to->index;
+	ht_call(remove_migration_ptes, f, to, 0);
+	f->index = own;
 }
 
-static void swap_slot(struct batch *b, struct ht_slot *s)
+static void map_group(struct batch *b, const struct ht_slot *s, const struct ht_slot *end)
+{
+	const struct ht_xchg_pair *pair = b->ctx->pair;
+	const struct ht_slot *i;
+
+	for (i = s; i < end; i++)
+		if (i->swapped)
+			map_side(b, &b->hot, pair[i->pair].hot, &i->hot, i->cold.folio);
+	ht_pte_end(&b->hot);
+	for (i = s; i < end; i++)
+		if (i->swapped)
+			map_side(b, &b->cold, pair[i->pair].cold, &i->cold, i->hot.folio);
+}
+
+/* Where nothing was swapped, each folio goes back to where it was. */
+static void finish_slot(struct batch *b, struct ht_slot *s)
 {
 	struct folio *h = s->hot.folio, *c = s->cold.folio;
-	struct ht_xchg_pair *p = &b->ctx->pair[s->pair];
 
-	if (swap_folios(h, c)) {
-		map_exchanged(h, c);
+	if (s->swapped) {
 		b->x->done++;
 		b->st->pages += 2 * folio_nr_pages(h);
 	} else {
-		p->status = HT_XCHG_BUSY;
+		b->ctx->pair[s->pair].status = HT_XCHG_BUSY;
 		ht_call(remove_migration_ptes, h, h, 0);
 		ht_call(remove_migration_ptes, c, c, 0);
 	}
 	unlock_side(&s->hot);
 	unlock_side(&s->cold);
-	put_back(&s->hot);
-	put_back(&s->cold);
+	put_back(b, &s->hot);
+	put_back(b, &s->cold);
+}
+
+static void swap_group(struct batch *b, struct ht_slot *s, struct ht_slot *end)
+{
+	struct ht_slot *i;
+
+	for (i = s; i < end; i++)
+		i->swapped = swap_folios(i->hot.folio, i->cold.folio);
+	map_group(b, s, end);
+	pause(b);
+	for (i = s; i < end; i++)
+		finish_slot(b, i);
+}
+
+static void swap_slots(struct batch *b)
+{
+	u32 i, n, size = b->x->huge ? 1 : GROUP;
+	struct ht_slot *slot = b->ctx->slot;
+
+	for (i = 0; i < b->nr_slots; i += n) {
+		n = min(size, b->nr_slots - i);
+		swap_group(b, slot + i, slot + i + n);
+	}
+	pause(b);
 }
 
 static void account(struct batch *b, u64 ns)
@@ -581,7 +707,6 @@ void ht_exchange(struct ht_ctx *ctx, struct ht_xchg *x, struct ht_xchg_stats *st
 {
 	struct batch b = { .ctx = ctx, .x = x, .st = st };
 	u64 start = ktime_get_ns();
-	u32 i;
 
 	x->done = 0;
 	admit(&b);
@@ -599,10 +724,7 @@ void ht_exchange(struct ht_ctx *ctx, struct ht_xchg *x, struct ht_xchg_stats *st
 	if (b.nr_slots)
 		unmap(&b);
 	let_go(&b);
-	for (i = 0; i < b.nr_slots; i++) {
-		swap_slot(&b, &ctx->slot[i]);
-		cond_resched();
-	}
+	swap_slots(&b);
 	/* Back on the LRU, where the next exchange finds them. */
 	ht_call(lru_add_drain);
 	close_procs(&b);

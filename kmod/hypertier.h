@@ -3,6 +3,8 @@
 #ifndef HYPERTIER_KMOD_H
 #define HYPERTIER_KMOD_H
 
+#include <linux/pgtable.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/version.h>
 
@@ -11,9 +13,15 @@
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
 #error "hypertier.ko needs Linux 6.12 or later: folio_walk_start() is not in older kernels"
 #endif
+/* Page table entries are made by hand, and flushed, as this architecture does it. */
+#ifndef CONFIG_X86_64
+#error "hypertier.ko is for x86-64"
+#endif
 
+struct anon_vma;
 struct folio;
 struct folio_walk;
+struct ht_proc;
 struct mm_struct;
 struct vm_area_struct;
 
@@ -35,6 +43,7 @@ int ht_btf_enum(struct ht_btf *b, const char *type, const char *name, u32 *value
 
 /* exchange.c */
 struct ht_side {
+	struct ht_proc *proc;
 	struct folio *folio;
 	struct anon_vma *anon_vma;
 };
@@ -42,6 +51,7 @@ struct ht_side {
 struct ht_slot {
 	struct ht_side hot, cold;
 	u32 pair;
+	bool swapped;
 };
 
 /* All memory an exchange needs, allocated when the device is opened. */
@@ -56,6 +66,25 @@ void ht_exchange(struct ht_ctx *ctx, struct ht_xchg *x, struct ht_xchg_stats *st
 
 /* folio_walk_end(), whose last part is a function that is not exported. */
 void ht_end_walk(struct folio_walk *fw, struct vm_area_struct *vma);
+
+/*
+ * pte.c: where single pages are. A lookup has the area of the address, set by the caller, and the
+ * table found last, with its lock, which neighbours share. The caller has the mmap lock, for
+ * reading; only one lookup at a time may have a table's lock, and nothing sleeps meanwhile.
+ */
+struct ht_lookup {
+	struct vm_area_struct *vma;
+	unsigned long start; /* of what the table maps */
+	pte_t *table;
+	spinlock_t *lock; /* NULL where it is not held */
+};
+/* The address's entry, under its table's lock. NULL where there is no table, or a huge page. */
+pte_t *ht_pte_get(struct ht_lookup *l, unsigned long addr);
+/* Gives the lock back. */
+void ht_pte_end(struct ht_lookup *l);
+/* Maps a folio, of that anon_vma now, where another was. false: remove_migration_ptes() has to. */
+bool ht_pte_map(struct ht_lookup *l, unsigned long addr, const struct folio *from, struct folio *to,
+		const struct anon_vma *anon_vma);
 
 /* contents.c: both folios are the caller's alone and of one size. */
 void ht_swap_contents(struct folio *x, struct folio *y);

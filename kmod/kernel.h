@@ -25,6 +25,9 @@
 	X(try_to_unmap_flush, void, (void), "void()")                                              \
 	X(remove_migration_ptes, void, (struct folio *, struct folio *, int),                      \
 	  "void(folio*,folio*,int);void(folio*,folio*,ttu_flags)")                                 \
+	X(folio_add_anon_rmap_ptes, void,                                                          \
+	  (struct folio *, struct page *, int, struct vm_area_struct *, unsigned long, rmap_t),    \
+	  "void(folio*,page*,int,vm_area_struct*,long unsigned int,rmap_t)")                       \
 	X(folio_remove_rmap_pmd, void, (struct folio *, struct page *, struct vm_area_struct *),   \
 	  "void(folio*,page*,vm_area_struct*)")                                                    \
 	X(flush_tlb_mm_range, void,                                                                \

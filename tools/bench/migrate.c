@@ -230,6 +230,7 @@ static void by_exchange(struct bench *b, char *hot, char *cold)
 {
 	static struct ht_xchg_pair pair[HT_XCHG_MAX];
 	size_t max = b->size == HUGE ? HT_XCHG_MAX_HUGE : HT_XCHG_MAX, done, i, n;
+	uint32_t pid = getpid(); /* a system call each time */
 
 	for (done = 0; done < b->pairs; done += n) {
 		n = b->pairs - done < max ? b->pairs - done : max;
@@ -238,8 +239,8 @@ static void by_exchange(struct bench *b, char *hot, char *cold)
 				(struct ht_xchg_pair){ .hot = (uintptr_t)hot + (done + i) * b->size,
 						       .cold = (uintptr_t)cold +
 							       (done + i) * b->size,
-						       .hot_pid = getpid(),
-						       .cold_pid = getpid() };
+						       .hot_pid = pid,
+						       .cold_pid = pid };
 		ht_exchange_pairs(b->fd, pair, n, b->size == HUGE, -1, -1, NULL, 0);
 	}
 }
