@@ -42,7 +42,7 @@ uint64_t ht_kernel_moves(struct ht_kernel_moves *k, const struct ht_roots *roots
 {
 	static const char *const name[] = { "pgmigrate_success", NULL };
 	struct ht_kernel_moves last = *k;
-	uint64_t all;
+	uint64_t all = 0;
 
 	if (ht_vmstat_sum(roots, name, &all))
 		return 0;
