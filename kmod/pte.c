@@ -15,6 +15,14 @@
 #include <linux/userfaultfd_k.h>
 #if __has_include(<linux/leafops.h>)
 #include <linux/leafops.h>
+/* The same under its older names, for older kernels took over some of the newer. */
+#define pte_to_swp_entry softleaf_from_pte
+#define swp_offset_pfn softleaf_to_pfn
+#define is_migration_entry softleaf_is_migration
+#define is_readable_migration_entry softleaf_is_migration_read
+#define is_writable_migration_entry softleaf_is_migration_write
+#define is_migration_entry_young softleaf_is_migration_young
+#define is_migration_entry_dirty softleaf_is_migration_dirty
 #endif
 
 #include "hypertier.h"
@@ -90,51 +98,30 @@ pte_t *ht_pte_get(struct ht_lookup *l, unsigned long addr)
 
 /* --- mapping ---------------------------------------------------------------------------------- */
 
-/* Of what a migration entry says, under the two names that kernels have for it. */
-struct entry {
-	unsigned long pfn;
-	bool migration, shared, writable, young, dirty;
-};
-
-static struct entry read_entry(pte_t pte)
+/* Does the entry say that this folio was here, and nowhere else? */
+static bool was_only(pte_t pte, const struct folio *f)
 {
-	struct entry e = {};
-#if __has_include(<linux/leafops.h>)
-	softleaf_t s = softleaf_from_pte(pte);
+	swp_entry_t s;
 
-	if (pte_none(pte) || pte_present(pte) || !softleaf_is_migration(s))
-		return e;
-	e.pfn = softleaf_to_pfn(s);
-	e.shared = softleaf_is_migration_read(s);
-	e.writable = softleaf_is_migration_write(s);
-	e.young = softleaf_is_migration_young(s);
-	e.dirty = softleaf_is_migration_dirty(s);
-#else
-	swp_entry_t s = pte_to_swp_entry(pte);
-
-	if (pte_none(pte) || pte_present(pte) || !is_migration_entry(s))
-		return e;
-	e.pfn = swp_offset_pfn(s);
-	e.shared = is_readable_migration_entry(s);
-	e.writable = is_writable_migration_entry(s);
-	e.young = is_migration_entry_young(s);
-	e.dirty = is_migration_entry_dirty(s);
-#endif
-	e.migration = true;
-	return e;
+	if (pte_none(pte) || pte_present(pte))
+		return false;
+	s = pte_to_swp_entry(pte);
+	return is_migration_entry(s) && !is_readable_migration_entry(s) &&
+	       swp_offset_pfn(s) == page_to_pfn(&f->page);
 }
 
 /* As remove_migration_ptes() makes it: protection is the area's of now, the rest was kept. */
-static pte_t mapping(struct vm_area_struct *vma, struct folio *f, pte_t old, struct entry e)
+static pte_t mapping(struct vm_area_struct *vma, struct folio *f, pte_t old)
 {
+	swp_entry_t s = pte_to_swp_entry(old);
 	pte_t pte = pfn_pte(folio_pfn(f), READ_ONCE(vma->vm_page_prot));
 
-	if (!e.young)
+	if (!is_migration_entry_young(s))
 		pte = pte_mkold(pte);
-	if (e.dirty && folio_test_dirty(f))
+	if (is_migration_entry_dirty(s) && folio_test_dirty(f))
 		pte = pte_mkdirty(pte);
 	pte = pte_swp_soft_dirty(old) ? pte_mksoft_dirty(pte) : pte_clear_soft_dirty(pte);
-	if (e.writable)
+	if (is_writable_migration_entry(s))
 		pte = pte_clear_saveddirty(pte_mkwrite_novma(pte));
 	return pte;
 }
@@ -152,7 +139,6 @@ bool ht_pte_map(struct ht_lookup *l, unsigned long addr, const struct folio *fro
 		const struct anon_vma *anon_vma)
 {
 	pte_t *ptep, old;
-	struct entry e;
 
 	if (!plain_area(l->vma, addr, to, anon_vma))
 		return false;
@@ -160,11 +146,10 @@ bool ht_pte_map(struct ht_lookup *l, unsigned long addr, const struct folio *fro
 	if (!ptep)
 		return false;
 	old = ptep_get(ptep);
-	e = read_entry(old);
-	if (!e.migration || e.shared || pte_swp_uffd_wp(old) || e.pfn != page_to_pfn(&from->page))
+	if (!was_only(old, from) || pte_swp_uffd_wp(old))
 		return false;
 	folio_get(to);
 	ht_call(folio_add_anon_rmap_ptes, to, &to->page, 1, l->vma, addr, RMAP_EXCLUSIVE);
-	set_pte_at(l->vma->vm_mm, addr, ptep, mapping(l->vma, to, old, e));
+	set_pte_at(l->vma->vm_mm, addr, ptep, mapping(l->vma, to, old));
 	return true;
 }
