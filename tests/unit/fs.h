@@ -39,6 +39,23 @@ FS_UNUSED static void fs_rmtree(const char *dir)
 	nftw(dir, fs_rm_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* cmocka fixture: *state is such a directory, and nothing else. */
+FS_UNUSED static int fs_setup(void **state)
+{
+	char *dir = malloc(64);
+
+	fs_tmpdir(dir);
+	*state = dir;
+	return 0;
+}
+
+FS_UNUSED static int fs_teardown(void **state)
+{
+	fs_rmtree(*state);
+	free(*state);
+	return 0;
+}
+
 FS_UNUSED static void fs_mkdirs(const char *path)
 {
 	char buf[PATH_MAX];

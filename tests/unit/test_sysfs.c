@@ -9,22 +9,6 @@
 #include "fs.h"
 #include "sysfs.h"
 
-static int setup(void **state)
-{
-	char *dir = malloc(64);
-
-	fs_tmpdir(dir);
-	*state = dir;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fs_rmtree(*state);
-	free(*state);
-	return 0;
-}
-
 static void test_read_str(void **state)
 {
 	const char *dir = *state;
@@ -148,9 +132,9 @@ static void test_parse_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_read_str, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_read_u64, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_write_str, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read_str, fs_setup, fs_teardown),
+		cmocka_unit_test_setup_teardown(test_read_u64, fs_setup, fs_teardown),
+		cmocka_unit_test_setup_teardown(test_write_str, fs_setup, fs_teardown),
 		cmocka_unit_test(test_parse_list),
 	};
 

@@ -9,22 +9,6 @@
 #include "fs.h"
 #include "vmstat.h"
 
-static int setup(void **state)
-{
-	char *dir = malloc(64);
-
-	fs_tmpdir(dir);
-	*state = dir;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fs_rmtree(*state);
-	free(*state);
-	return 0;
-}
-
 static void test_sum(void **state)
 {
 	static const char *const two[] = { "pgmigrate_success", "pgmigrate_fail", NULL };
@@ -75,8 +59,8 @@ static void test_moves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_sum, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_moves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sum, fs_setup, fs_teardown),
+		cmocka_unit_test_setup_teardown(test_moves, fs_setup, fs_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
