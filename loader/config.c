@@ -42,6 +42,7 @@ enum {
 	OPT_EPOCH,
 	OPT_BUDGET,
 	OPT_PERIOD,
+	OPT_BURST,
 	OPT_LDLAT,
 	OPT_DRAIN,
 	OPT_PER_TASK,
@@ -84,6 +85,9 @@ static const struct argp_option options[] = {
 	{ "source", 's', "SOURCE", 0,
 	  "auto, pebs, ibs, damon, hint-fault, emulated or page-fault (default auto)", 0 },
 	{ "period", OPT_PERIOD, "N", 0, "Events per sample (default: the source's own)", 0 },
+	{ "burst", OPT_BURST, "N", 0,
+	  "Samples in the place of one until there are a few for each page (default 4, 1 = never)",
+	  0 },
 	{ "ldlat", OPT_LDLAT, "CYCLES", 0, "pebs: load-latency threshold in core cycles", 0 },
 	{ "drain", OPT_DRAIN, "WAY", 0, "perf sources: auto, single or large (default auto)", 0 },
 	{ "per-task", OPT_PER_TASK, "yes|no", OPTION_ARG_OPTIONAL,
@@ -214,6 +218,10 @@ static int parse_source(struct ht_config *c, int key, char *arg, struct argp_sta
 	case OPT_PERIOD:
 		err = number(st, arg, "--period", 1, 1UL << 40, &v);
 		c->source_opts.period = v;
+		return err;
+	case OPT_BURST:
+		err = number(st, arg, "--burst", 1, HT_BURST_TOP, &v);
+		c->burst = v;
 		return err;
 	case OPT_LDLAT:
 		err = number(st, arg, "--ldlat", 1, 65535, &v);
@@ -556,6 +564,7 @@ void ht_config_init(struct ht_config *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->epoch_ms = HT_EPOCH_MS;
+	c->burst = HT_BURST;
 	c->budget_bytes = (uint64_t)HT_BUDGET_MIB << 20;
 	c->sel.rss_floor = (uint64_t)HT_RSS_FLOOR_MIB << 20;
 	c->source_opts.roots = &ht_host_roots;

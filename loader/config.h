@@ -9,6 +9,7 @@
 #include <hypertier/stats.h>
 
 #include "migrate.h"
+#include "pace.h"
 #include "source.h"
 #include "targets.h"
 #include "units.h"
@@ -60,6 +61,7 @@ struct ht_config {
 	const char *fast, *slow;  /* node lists, NULL = as the kernel says */
 	enum ht_source_id source; /* HT_SRC_NONE = auto */
 	struct ht_source_opts source_opts;
+	unsigned int burst; /* samples in the place of one, see pace.h */
 	unsigned int epoch_ms;
 	uint64_t budget_bytes;	 /* per second */
 	unsigned int stats_s;	 /* seconds between statistics lines, 0 = none */

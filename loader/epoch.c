@@ -70,6 +70,8 @@ uint64_t ht_cpu_ns(void)
 void ht_epoch_init(struct ht_engine *e)
 {
 	e->margin = MARGIN_MIN;
+	/* A recording has one period. */
+	ht_pace_init(&e->pace, e->cfg->record ? 1 : e->cfg->burst);
 }
 
 static int read_sampler_stats(struct ht_engine *e)
@@ -194,7 +196,8 @@ static void age(struct ht_engine *e)
 	double same = predictability(e);
 	uint32_t ticks = 0;
 
-	if (same >= 0 && same < SHIFT_ALL)
+	e->shifted = same >= 0 && same < SHIFT_ALL;
+	if (e->shifted)
 		ticks = 2;
 	else if (same >= 0 && same < SHIFT_SOME && since >= round / 4)
 		ticks = 1;
@@ -292,6 +295,11 @@ static void read_free_memory(struct ht_engine *e)
 	}
 }
 
+static uint64_t period(const struct ht_engine *e)
+{
+	return e->simulated ? e->sim_period : e->source->period;
+}
+
 static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 {
 	unsigned int t;
@@ -307,7 +315,7 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 		p->reserve_pages[t] = e->reserve_pages[t];
 	}
 	p->budget_pages = budget(e);
-	p->accesses = e->sample_rate * (e->simulated ? e->sim_period : e->source->period);
+	p->accesses = e->sample_rate * period(e);
 	p->page_ns = e->mover.page_ns;
 	/*
 	 * Two clocks: the emulator's accesses come at the latencies of real memory, its moves at
@@ -347,6 +355,7 @@ static void fill_tick(const struct ht_engine *e, const struct ht_plan_params *p,
 	t->total_heat = e->ranges.heat;
 	t->nr_ranges = e->ranges.nr;
 	t->nr_targets = e->nr_space;
+	t->period = period(e);
 }
 
 static int decide(struct ht_engine *e, const struct ht_plan_params *p)
@@ -426,6 +435,31 @@ static double clamp(double v, double min, double max)
 	return v < min ? min : v > max ? max : v;
 }
 
+static void set_pace(struct ht_engine *e)
+{
+	const struct ht_metrics *m = &e->metrics, *b = &e->before;
+	struct ht_pace_epoch epoch = {
+		.samples = m->samples_counted - b->samples_counted,
+		.due = m->samples_due - b->samples_due,
+		.lost = m->samples_lost - b->samples_lost,
+		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
+		.shifted = e->shifted,
+	};
+	unsigned int former = e->source->density, density = ht_pace_next(&e->pace, &epoch);
+	int err;
+
+	if (density == former)
+		return;
+	err = ht_source_set_density(e->source, density);
+	if (err) {
+		pr_debug("samples come at one period: %s", strerror(-err));
+		ht_pace_init(&e->pace, 1);
+		return;
+	}
+	e->sample_rate *= (double)density / former;
+	pr_debug("epoch %u: %u samples in the place of one", e->epoch, density);
+}
+
 static void learn_from_waste(struct ht_engine *e, uint64_t moved, uint64_t wasted)
 {
 	e->moved_of_late = e->moved_of_late * WASTE_KEEP + moved;
@@ -448,6 +482,7 @@ static void account(struct ht_engine *e)
 
 	m->epoch = e->epoch;
 	m->targets = e->nr_space;
+	m->period = period(e);
 	m->tiles = e->heat.stats.live;
 	m->details = e->heat.stats.details;
 	m->evicted = e->heat.stats.evicted;
@@ -505,6 +540,8 @@ int ht_epoch_decide(struct ht_engine *e)
 	ht_heatmap_evict(&e->heat);
 	age(e);
 	account(e);
+	if (!e->simulated)
+		set_pace(e);
 	learn_from_waste(e,
 			 e->metrics.promoted + e->metrics.demoted - e->before.promoted -
 				 e->before.demoted,

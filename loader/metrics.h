@@ -23,6 +23,7 @@
 	M(samples_counted, C, "samples", "samples counted into the heat map")                      \
 	M(samples_due, C, "samples", "samples the source should have delivered")                   \
 	M(samples_lost, C, "samples", "samples known lost before the sampler")                     \
+	M(period, G, "accesses", "accesses, or the source's events, that a sample stands for")       \
 	M(targets, G, "processes", "processes tiered")                                             \
 	M(tiles, G, "tiles", "2 MiB tiles with heat")                                              \
 	M(details, G, "blocks", "tiles with page detail")                                          \

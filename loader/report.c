@@ -109,6 +109,7 @@ static void start_json(const struct ht_engine *e, const char *source_why)
 	STR("migration_why", ht_migrate_why(e->mover.migrate));
 	STR("placement", ht_placement_backend(e->placement));
 	json_object_object_add(o, "map_bytes", json_object_new_int64(e->policy->map_bytes));
+	json_object_object_add(o, "burst", json_object_new_int(e->pace.max));
 	json_object_object_add(o, "epoch_ms", json_object_new_int(e->cfg->epoch_ms));
 	json_object_object_add(o, "budget_bytes_per_s",
 			       json_object_new_int64(e->cfg->budget_bytes));
@@ -132,6 +133,9 @@ void ht_report_start(const struct ht_engine *e, const char *source_why)
 	       ht_source_detail(e->source));
 	if (*source_why)
 		printf("           (%s)\n", source_why);
+	if (e->pace.max > 1 && e->source->ops->set_density)
+		printf("           up to %u samples in the place of one while there is much to learn\n",
+		       e->pace.max);
 	printf("hook       portable: %s\n", hook_why(e));
 	printf("migration  %s: %s\n", ht_migrate_backend(e->mover.migrate),
 	       ht_migrate_why(e->mover.migrate));

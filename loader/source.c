@@ -172,6 +172,7 @@ int ht_source_open(struct ht_source **src, enum ht_source_id id, const struct ht
 		free(s);
 		return err;
 	}
+	s->density = 1;
 	*src = s;
 	return 0;
 }
@@ -189,6 +190,22 @@ enum ht_source_id ht_source_id(const struct ht_source *src)
 uint64_t ht_source_period(const struct ht_source *src)
 {
 	return src->period;
+}
+
+int ht_source_set_density(struct ht_source *src, unsigned int density)
+{
+	int err;
+
+	if (density == src->density)
+		return 0;
+	if (!density)
+		return -EINVAL;
+	if (!src->ops->set_density)
+		return -EOPNOTSUPP;
+	err = src->ops->set_density(src, density);
+	if (!err)
+		src->density = density;
+	return err;
 }
 
 int ht_source_epoch(struct ht_source *src, const struct ht_targets *targets)

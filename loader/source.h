@@ -103,6 +103,12 @@ enum ht_source_id ht_source_id(const struct ht_source *src);
  */
 uint64_t ht_source_period(const struct ht_source *src);
 #define HT_SOURCE_GUESS 1000
+/*
+ * Takes so many samples in the place of one that opts->period asks for; 1 after opening. The period
+ * follows. 0, or a negative errno and nothing has changed: -EOPNOTSUPP where a source has no
+ * period, or cannot change it while it runs.
+ */
+int ht_source_set_density(struct ht_source *src, unsigned int density);
 /* Once per epoch: drains a ring, follows targets (DAMON, per-task events). */
 int ht_source_epoch(struct ht_source *src, const struct ht_targets *targets);
 int ht_source_stats(struct ht_source *src, struct ht_source_stats *stats);
@@ -149,6 +155,8 @@ struct ht_source_ops {
 	 * source is opened a second time.
 	 */
 	int (*rebind)(struct ht_source *src, const struct ht_source_bpf *bpf, int *old);
+	/* Optional: as ht_source_set_density(); sets src->period. */
+	int (*set_density)(struct ht_source *src, unsigned int density);
 	int (*probe)(const struct ht_source_opts *opts, unsigned int ms,
 		     struct ht_source_probe *res);
 };
@@ -163,8 +171,9 @@ extern const struct ht_source_ops ht_source_hint;
 struct ht_source {
 	const struct ht_source_ops *ops;
 	char detail[256];
-	uint64_t period; /* accesses per sample, set by open */
-	void *priv;	 /* owned by the ops */
+	uint64_t period;      /* accesses per sample, set by open */
+	unsigned int density; /* see ht_source_set_density() */
+	void *priv;	      /* owned by the ops */
 };
 
 #endif

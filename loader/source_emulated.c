@@ -49,6 +49,7 @@ struct emulated {
 	struct ring ring;
 	uint64_t tail;
 	uint64_t old_period;
+	uint64_t base_period; /* at a density of 1 */
 	struct ht_record *record; /* not ours; NULL = none */
 	uint64_t due, lost;
 	int prog_inject;
@@ -230,6 +231,7 @@ static int emulated_open(struct ht_source *src, const struct ht_source_opts *opt
 		 : em->old_period ? em->old_period
 				  : default_period(&em->ring);
 	__atomic_store_n(&em->ring.hdr->period, period, __ATOMIC_RELEASE);
+	em->base_period = period;
 	src->period = period;
 	src->priv = em;
 	em->record = opts->record;
@@ -325,6 +327,15 @@ static int emulated_stats(struct ht_source *src, struct ht_source_stats *stats)
 	return 0;
 }
 
+static int emulated_set_density(struct ht_source *src, unsigned int density)
+{
+	struct emulated *em = src->priv;
+
+	src->period = em->base_period > density ? em->base_period / density : 1;
+	__atomic_store_n(&em->ring.hdr->period, src->period, __ATOMIC_RELEASE);
+	return 0;
+}
+
 static void emulated_close(struct ht_source *src)
 {
 	struct emulated *em = src->priv;
@@ -405,5 +416,6 @@ const struct ht_source_ops ht_source_emulated = {
 	.stats = emulated_stats,
 	.close = emulated_close,
 	.rebind = emulated_rebind,
+	.set_density = emulated_set_density,
 	.probe = emulated_probe,
 };

@@ -49,6 +49,7 @@ struct perf_ev {
 	int leader; /* -1 = none */
 	unsigned int spec;
 	uint64_t id;
+	uint64_t counted; /* events whose samples are in due_closed */
 	struct ht_perf_ring ring;
 	pid_t tgid; /* per task */
 	uint64_t start_time;
@@ -59,12 +60,13 @@ struct perf {
 	struct ht_source_opts opts;
 	struct ht_source_bpf bpf;
 	struct ht_perf_spec spec[HT_PERF_MAX_SPECS];
+	uint64_t base_period[HT_PERF_MAX_SPECS]; /* at a density of 1 */
 	int nr_specs;
 	bool large;
 	int fentry_fd;
 	struct perf_ev *ev;
 	size_t nr, cap;
-	uint64_t due_closed; /* of events closed since */
+	uint64_t due_closed; /* of events closed since, and at former periods */
 	uint64_t lost, throttled;
 	bool addr_warned, share_warned;
 };
@@ -138,6 +140,12 @@ static int read_stats(const struct perf *p, struct ht_cpu_stats *sum)
 	return err;
 }
 
+/* Samples due of an event that has counted so far. */
+static uint64_t ev_due(const struct perf *p, const struct perf_ev *ev, uint64_t count)
+{
+	return (count - ev->counted) / p->spec[ev->spec].period;
+}
+
 static void ev_close(struct perf *p, struct perf_ev *ev)
 {
 	struct ht_perf_count c;
@@ -145,7 +153,7 @@ static void ev_close(struct perf *p, struct perf_ev *ev)
 	/* Counted but not seen, or the other way round: neither may happen between the two. */
 	ioctl(ev->fd, PERF_EVENT_IOC_DISABLE, 0);
 	if (!ht_perf_read(ev->fd, &c))
-		p->due_closed += c.value / p->spec[ev->spec].period;
+		p->due_closed += ev_due(p, ev, c.value);
 	if (p->large)
 		bpf_map_delete_elem(p->bpf.map_events, &ev->id);
 	ht_perf_ring_unmap(&ev->ring);
@@ -442,7 +450,7 @@ static int perf_open(enum ht_source_id id, struct ht_source *src, const struct h
 {
 	struct perf *p = calloc(1, sizeof(*p));
 	char why[256] = "";
-	int err;
+	int err, i;
 
 	if (!p)
 		return -ENOMEM;
@@ -458,6 +466,8 @@ static int perf_open(enum ht_source_id id, struct ht_source *src, const struct h
 		return err;
 	}
 	perf_detail(p, why, src->detail, sizeof(src->detail));
+	for (i = 0; i < p->nr_specs; i++)
+		p->base_period[i] = p->spec[i].period;
 	src->priv = p;
 	src->period = p->spec[0].period;
 	return 0;
@@ -597,7 +607,7 @@ static int perf_stats(struct ht_source *src, struct ht_source_stats *stats)
 	for (i = 0; i < p->nr; i++) {
 		if (ht_perf_read(p->ev[i].fd, &c))
 			continue;
-		stats->due += c.value / p->spec[p->ev[i].spec].period;
+		stats->due += ev_due(p, &p->ev[i], c.value);
 		enabled += c.enabled;
 		running += c.running;
 	}
@@ -606,6 +616,54 @@ static int perf_stats(struct ht_source *src, struct ht_source_stats *stats)
 			src->ops->name, running * 100.0 / enabled);
 		p->share_warned = true;
 	}
+	return 0;
+}
+
+/* Odd, as loops seldom have an odd number of accesses; IBS counts in sixteens, from 9 of them on.
+ */
+static uint64_t dense_period(const struct perf *p, int spec, unsigned int density)
+{
+	uint64_t base = p->base_period[spec], period = base / density;
+
+	if (density == 1)
+		return base;
+	if (p->id == HT_SRC_IBS)
+		return period < 144 ? base < 144 ? base : 144 : period & ~0xfULL;
+	return period | 1;
+}
+
+/* What was due until now was so at the former period. */
+static int ev_set_period(struct perf *p, struct perf_ev *ev, uint64_t period)
+{
+	struct ht_perf_count c;
+
+	if (ht_perf_read(ev->fd, &c))
+		return -EIO;
+	if (ioctl(ev->fd, PERF_EVENT_IOC_PERIOD, &period))
+		return -errno;
+	p->due_closed += ev_due(p, ev, c.value);
+	ev->counted = c.value;
+	return 0;
+}
+
+/* Threads' inherited events would keep the period they have. */
+static int perf_set_density(struct ht_source *src, unsigned int density)
+{
+	struct perf *p = src->priv;
+	int err = 0, i;
+	size_t n, done;
+
+	if (p->opts.per_task)
+		return -EOPNOTSUPP;
+	for (n = 0; !err && n < p->nr; n++)
+		err = ev_set_period(p, &p->ev[n], dense_period(p, p->ev[n].spec, density));
+	for (done = 0; err && done + 1 < n; done++)
+		ev_set_period(p, &p->ev[done], p->spec[p->ev[done].spec].period);
+	if (err)
+		return err;
+	for (i = 0; i < p->nr_specs; i++)
+		p->spec[i].period = dense_period(p, i, density);
+	src->period = p->spec[0].period;
 	return 0;
 }
 
@@ -747,6 +805,7 @@ const struct ht_source_ops ht_source_pebs = {
 	.epoch = perf_epoch,
 	.stats = perf_stats,
 	.close = perf_close,
+	.set_density = perf_set_density,
 	.probe = pebs_probe,
 };
 
@@ -760,6 +819,7 @@ const struct ht_source_ops ht_source_ibs = {
 	.epoch = perf_epoch,
 	.stats = perf_stats,
 	.close = perf_close,
+	.set_density = perf_set_density,
 	.probe = ibs_probe,
 };
 
@@ -773,5 +833,6 @@ const struct ht_source_ops ht_source_page_fault = {
 	.epoch = perf_epoch,
 	.stats = perf_stats,
 	.close = perf_close,
+	.set_density = perf_set_density,
 	.probe = fault_probe,
 };

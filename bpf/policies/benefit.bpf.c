@@ -44,12 +44,11 @@ struct {
 	__type(value, struct averages);
 } history SEC(".maps");
 
-__u64 epoch, samples, total_heat, accesses, period, lat_ns = 100;
+__u64 epoch, samples, total_heat, accesses, lat_ns = 100;
 __u64 usual_share, hurry_until; /* of the fast tier, in 1/65536 */
 
 static int benefit_init(const struct ht_init *i)
 {
-	period = i->period;
 	if (i->fast_lat_ns && i->slow_lat_ns > i->fast_lat_ns)
 		lat_ns = i->slow_lat_ns - i->fast_lat_ns;
 	return 0;
@@ -64,7 +63,7 @@ static void benefit_tick(const struct ht_tick *t)
 	epoch = t->epoch;
 	samples = t->samples;
 	total_heat = t->total_heat;
-	accesses = t->samples * period;
+	accesses = t->samples * t->period;
 	if (share * 100 < usual_share * (100 - drop.value)) {
 		hurry_until = epoch + hurry.value;
 		usual_share = share;

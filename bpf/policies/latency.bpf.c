@@ -36,7 +36,6 @@ bool fast_is_slower;
 static int latency_init(const struct ht_init *i)
 {
 	served_fast_nodes = i->fast_nodes;
-	period = i->period;
 	if (i->fast_lat_ns && i->slow_lat_ns) {
 		idle[HT_FAST] = i->fast_lat_ns;
 		idle[HT_SLOW] = i->slow_lat_ns;
@@ -69,6 +68,7 @@ static void latency_tick(const struct ht_tick *t)
 	struct ht_served taken = ht_served_take();
 	__u64 now[HT_TIERS];
 
+	period = t->period;
 	if (taken.nr[HT_FAST] >= LEAST_SAMPLES && taken.nr[HT_SLOW] >= LEAST_SAMPLES) {
 		now[HT_FAST] = taken.cycles[HT_FAST] / taken.nr[HT_FAST];
 		now[HT_SLOW] = taken.cycles[HT_SLOW] / taken.nr[HT_SLOW];

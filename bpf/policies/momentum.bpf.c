@@ -24,11 +24,10 @@ HYPERTIER_KNOB(least, 16, 1, 1 << 20, "samples in an epoch below which a range h
 HYPERTIER_KNOB(payback, 10, 1, 1000, "epochs within which a move must save what it costs");
 
 __u64 samples, total_heat; /* of this epoch */
-__u64 accesses, lat_ns = 100, period;
+__u64 accesses, lat_ns = 100;
 
 static int momentum_init(const struct ht_init *i)
 {
-	period = i->period;
 	if (i->fast_lat_ns && i->slow_lat_ns > i->fast_lat_ns)
 		lat_ns = i->slow_lat_ns - i->fast_lat_ns;
 	return 0;
@@ -38,7 +37,7 @@ static void momentum_tick(const struct ht_tick *t)
 {
 	samples = t->samples;
 	total_heat = t->total_heat;
-	accesses = t->samples * period;
+	accesses = t->samples * t->period;
 }
 
 static __u64 momentum_rank(const struct ht_range *r)

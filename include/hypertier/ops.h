@@ -93,6 +93,7 @@ struct ht_tick {
 	__u64 total_heat;
 	__u32 nr_ranges;
 	__u32 nr_targets;
+	__u64 period; /* accesses (or events) per sample in the last epoch */
 };
 
 /* Argument of ops.init; a non-zero result keeps the policy out. */
@@ -101,7 +102,7 @@ struct ht_init {
 	__u32 nr_tiers;
 	__u32 nr_cpus;
 	__u32 source; /* enum ht_source_id */
-	__u64 period; /* accesses (or events) per sample, 0 = not applicable */
+	__u64 period; /* accesses (or events) per sample to begin with, 0 = not applicable */
 	__u64 epoch_ns;
 	__u64 fast_pages; /* size of the fastest tier */
 	__u64 slow_pages; /* size of all others */

@@ -56,7 +56,7 @@ static void start_path(const char *path, enum ht_source_id source, const char *c
 	pol.mem.ctl->enabled = 1;
 	assert_int_equal(ht_object_init_policy(&pol, &init, &result), 0);
 	assert_int_equal(result, 0);
-	memset(&now, 0, sizeof(now));
+	now = (struct ht_tick){ .period = init.period };
 }
 
 static void start(const char *name, const char *const *set)

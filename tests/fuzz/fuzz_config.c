@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_ASSERT(c.sel.rss_floor <= 1ULL << 60);
 		FUZZ_ASSERT(c.stats_s <= 86400 && c.duration_s <= 1U << 30);
 		FUZZ_ASSERT(c.source_opts.period <= 1ULL << 40 && c.source_opts.ldlat <= 65535);
+		FUZZ_ASSERT(c.burst >= 1 && c.burst <= 64);
 		FUZZ_ASSERT(c.verbose >= 0 && c.verbose <= 3);
 		FUZZ_ASSERT(c.nr_set <= size && c.sel.nr_pid <= size && c.sel.nr_comm <= size);
 		FUZZ_ASSERT(!c.instance || strlen(c.instance) <= 32);

@@ -131,10 +131,11 @@ static void test_every_option(void **state)
 	assert_string_equal(c.slow, "1-2/3");
 	assert_string_equal(c.policy, "p.o");
 	ht_config_free(&c);
-	parse(&c, "p.o --source damon --period 4001 --ldlat 50 --drain large --per-task --ring /r "
+	parse(&c, "p.o --source damon --period 4001 --burst 8 --ldlat 50 --drain large --per-task --ring /r "
 		  "--epoch 2s --budget 10 -n");
 	assert_int_equal(c.source, HT_SRC_DAMON);
 	assert_int_equal(c.source_opts.period, 4001);
+	assert_int_equal(c.burst, 8);
 	assert_int_equal(c.source_opts.ldlat, 50);
 	assert_int_equal(c.source_opts.drain, HT_DRAIN_LARGE);
 	assert_true(c.source_opts.per_task);
@@ -263,6 +264,8 @@ static void test_hostile_numbers(void **state)
 	}
 	refused("a.o --period 0");
 	refused("a.o --period 18446744073709551615");
+	refused("a.o --burst 0");
+	refused("a.o --burst 65");
 	refused("a.o --ldlat 65536");
 	refused("a.o --stats 86401");
 	refused("a.o --pid 2147483648");
@@ -294,6 +297,7 @@ static void test_help(void **state)
 	static const char *const option[] = {
 		"-p",	      "--pid",	       "--comm",    "--cgroup", "--rss-floor", "--fast",
 		"--slow",     "--source",      "-s",	    "--period", "--ldlat",     "--drain",
+		"--burst",
 		"--per-task", "--ring",	       "--epoch",   "--budget", "--dry-run",   "-n",
 		"--stats",    "--stats-file",  "--json",    "-j",	"--verbose",   "-v",
 		"--duration", "--heat-memory", "--pin-dir", "--no-pin", "--probe",     "--help",

@@ -138,6 +138,32 @@ static void test_records_reach_the_sampler(void **state)
 	assert_int_equal(f->hdr->period, 7);
 }
 
+static void test_density(void **state)
+{
+	struct fixture *f = *state;
+	struct ht_source *src;
+
+	if (!f->bpf)
+		skip();
+	f->hdr->period = 7;
+	f->opts.period = 1000;
+	src = open_ok(f);
+	assert_int_equal(ht_source_set_density(src, 4), 0);
+	assert_int_equal(ht_source_period(src), 250);
+	assert_int_equal(f->hdr->period, 250);
+	assert_int_equal(ht_source_set_density(src, 0), -EINVAL);
+	assert_int_equal(f->hdr->period, 250);
+	assert_int_equal(ht_source_set_density(src, 3000), 0);
+	assert_int_equal(ht_source_period(src), 1);
+	assert_int_equal(f->hdr->period, 1);
+	assert_int_equal(ht_source_set_density(src, 1), 0);
+	assert_int_equal(ht_source_period(src), 1000);
+	assert_int_equal(f->hdr->period, 1000);
+	ht_source_set_density(src, 2);
+	ht_source_close(src);
+	assert_int_equal(f->hdr->period, 7);
+}
+
 static void test_overrun_is_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -321,6 +347,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_records_reach_the_sampler, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_density, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overrun_is_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wild_heads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_header_turns_hostile, setup, teardown),

@@ -390,6 +390,47 @@ static void test_period(void **state)
 	real_teardown(&r);
 }
 
+/* What is due is counted at the period of its time; a change may cost each CPU a sample or two. */
+static void test_density(void **state)
+{
+	struct ht_source_stats st[3];
+	struct ht_cpu_stats cpu[3];
+	struct real r;
+	int i;
+
+	if (!real_setup(&r, NULL))
+		skip();
+	r.opts.period = 100;
+	assert_int_equal(ht_source_open(&r.src, HT_SRC_PAGE_FAULT, &r.opts, &r.obj.src, NULL), 0);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(ht_source_set_density(r.src, i == 1 ? 10 : 1), 0);
+		assert_int_equal(ht_source_period(r.src), i == 1 ? 11 : 100);
+		touch(&r.w);
+		bpf_stats(&r.obj, &cpu[i]);
+		assert_int_equal(ht_source_stats(r.src, &st[i]), 0);
+	}
+	assert_in_range(st[0].due, PAGES / 100 - 5, PAGES / 50);
+	assert_in_range(st[1].due - st[0].due, PAGES / 11 - 10, PAGES / 6);
+	assert_in_range(cpu[1].seen - cpu[0].seen, PAGES / 11 - 10, PAGES / 6);
+	assert_in_range(st[2].due - st[1].due, PAGES / 100 - 5, PAGES / 50);
+	assert_in_range(cpu[2].seen - cpu[1].seen, PAGES / 100 - 5, PAGES / 50);
+	real_teardown(&r);
+}
+
+static void test_density_of_tasks(void **state)
+{
+	struct real r;
+
+	if (!real_setup(&r, NULL))
+		skip();
+	r.opts.per_task = true;
+	assert_int_equal(ht_source_open(&r.src, HT_SRC_PAGE_FAULT, &r.opts, &r.obj.src, NULL), 0);
+	assert_int_equal(ht_source_set_density(r.src, 1), 0);
+	assert_int_equal(ht_source_set_density(r.src, 4), -EOPNOTSUPP);
+	assert_int_equal(ht_source_period(r.src), 1);
+	real_teardown(&r);
+}
+
 /* Without the fentry program, batched draining is refused rather than silently deaf. */
 static void test_large_needs_fentry(void **state)
 {
@@ -513,6 +554,8 @@ int main(void)
 		cmocka_unit_test(test_page_faults_single),
 		cmocka_unit_test(test_page_faults_fentry),
 		cmocka_unit_test(test_period),
+		cmocka_unit_test(test_density),
+		cmocka_unit_test(test_density_of_tasks),
 		cmocka_unit_test(test_large_needs_fentry),
 		cmocka_unit_test(test_per_task),
 		cmocka_unit_test(test_nothing_stays_open),

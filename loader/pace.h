@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * How often accesses are sampled. What can be told of a page grows with the samples it has had, by
+ * little once it has had several, while each sample costs the same. So accesses are sampled more
+ * often than --period says until there are a few samples for each page, then as it says; and more
+ * often again when other pages have become hot.
+ */
+#ifndef HT_PACE_H
+#define HT_PACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HT_BURST 4 /* default of --burst */
+#define HT_BURST_TOP 64
+
+struct ht_pace {
+	unsigned int max;     /* samples in the place of one, at most; 1 = never more */
+	unsigned int limit;   /* the same, as far as the source can keep up */
+	unsigned int density; /* now */
+	uint64_t samples;     /* since the start, or since other pages have become hot */
+};
+
+/* What an epoch was like. */
+struct ht_pace_epoch {
+	uint64_t samples;   /* counted */
+	uint64_t due, lost; /* that the source should have delivered, and did not */
+	uint64_t pages;	    /* 4 KiB pages of memory that is sampled at all */
+	bool shifted;	    /* other pages have become hot */
+};
+
+void ht_pace_init(struct ht_pace *p, unsigned int max);
+/* Samples to take in the place of one in the next epoch: from 1 to max. */
+unsigned int ht_pace_next(struct ht_pace *p, const struct ht_pace_epoch *e);
+
+#endif

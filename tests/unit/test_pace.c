@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* How often accesses are sampled. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "pace.h"
+
+#define PAGES 1000
+
+static unsigned int next(struct ht_pace *p, uint64_t samples, uint64_t pages)
+{
+	const struct ht_pace_epoch e = { .samples = samples, .due = samples, .pages = pages };
+
+	return ht_pace_next(p, &e);
+}
+
+static void test_dense_until_enough(void **state)
+{
+	unsigned int epochs = 0;
+	struct ht_pace p;
+
+	ht_pace_init(&p, 8);
+	assert_int_equal(p.density, 1);
+	assert_int_equal(next(&p, 0, 0), 1); /* nothing to look at */
+	while (next(&p, PAGES / 10, PAGES) > 1) {
+		assert_int_equal(p.density, 8);
+		epochs++;
+	}
+	assert_in_range(epochs, 20, 60); /* 2 to 6 samples a page */
+	/* A little more memory does not start it again, much more does. */
+	assert_int_equal(next(&p, 0, PAGES * 3 / 2), 1);
+	assert_int_equal(next(&p, 0, PAGES * 4), 8);
+	assert_int_equal(next(&p, 0, PAGES * 4), 8);
+	assert_int_equal(next(&p, 0, PAGES / 2), 1);
+}
+
+static void test_shift(void **state)
+{
+	const struct ht_pace_epoch shifted = { .samples = 9, .pages = PAGES, .shifted = true };
+	struct ht_pace p;
+
+	ht_pace_init(&p, 4);
+	assert_int_equal(next(&p, PAGES * 100, PAGES), 1);
+	assert_int_equal(ht_pace_next(&p, &shifted), 4);
+	assert_int_equal(next(&p, PAGES, PAGES), 4);
+	assert_int_equal(next(&p, PAGES * 9, PAGES), 1);
+}
+
+static void test_source_that_loses(void **state)
+{
+	struct ht_pace_epoch e = { .due = 1000, .lost = 5, .pages = PAGES };
+	struct ht_pace p;
+
+	ht_pace_init(&p, 4);
+	assert_int_equal(ht_pace_next(&p, &e), 4);
+	assert_int_equal(ht_pace_next(&p, &e), 4); /* a few are nothing */
+	e.lost = 100;
+	assert_int_equal(ht_pace_next(&p, &e), 2);
+	e.lost = 0;
+	assert_int_equal(ht_pace_next(&p, &e), 2);
+	e.lost = 100;
+	assert_int_equal(ht_pace_next(&p, &e), 1);
+	/* Losses at one in the place of one are not of its making. */
+	assert_int_equal(ht_pace_next(&p, &e), 1);
+	e = (struct ht_pace_epoch){ .due = 1000, .pages = PAGES, .shifted = true };
+	assert_int_equal(ht_pace_next(&p, &e), 4);
+}
+
+static void test_never(void **state)
+{
+	const struct ht_pace_epoch shifted = { .pages = PAGES, .shifted = true };
+	struct ht_pace p;
+
+	ht_pace_init(&p, 1);
+	assert_int_equal(next(&p, 5, PAGES), 1);
+	assert_int_equal(ht_pace_next(&p, &shifted), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_dense_until_enough),
+		cmocka_unit_test(test_shift),
+		cmocka_unit_test(test_source_that_loses),
+		cmocka_unit_test(test_never),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
