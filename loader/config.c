@@ -220,7 +220,7 @@ static int parse_source(struct ht_config *c, int key, char *arg, struct argp_sta
 		c->source_opts.period = v;
 		return err;
 	case OPT_BURST:
-		err = number(st, arg, "--burst", 1, HT_BURST_TOP, &v);
+		err = number(st, arg, "--burst", 1, HT_PACE_BURST_TOP, &v);
 		c->burst = v;
 		return err;
 	case OPT_LDLAT:
@@ -564,7 +564,7 @@ void ht_config_init(struct ht_config *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->epoch_ms = HT_EPOCH_MS;
-	c->burst = HT_BURST;
+	c->burst = HT_PACE_BURST;
 	c->budget_bytes = (uint64_t)HT_BUDGET_MIB << 20;
 	c->sel.rss_floor = (uint64_t)HT_RSS_FLOOR_MIB << 20;
 	c->source_opts.roots = &ht_host_roots;

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HT_BURST 4 /* default of --burst */
-#define HT_BURST_TOP 64
+#define HT_PACE_BURST 4 /* default of --burst */
+#define HT_PACE_BURST_TOP 64
 
 struct ht_pace {
 	unsigned int max;     /* samples in the place of one, at most; 1 = never more */

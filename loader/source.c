@@ -268,6 +268,7 @@ int ht_source_switch(struct ht_source **src, const struct ht_source_opts *opts,
 	err = ht_source_open(&second, ops->id, opts, bpf, journal);
 	if (err)
 		return err;
+	ht_source_set_density(second, (*src)->density);
 	__atomic_store_n(generation, gen, __ATOMIC_RELEASE);
 	ht_source_close(*src);
 	*src = second;

@@ -414,6 +414,12 @@ static void test_density(void **state)
 	assert_in_range(cpu[1].seen - cpu[0].seen, PAGES / 11 - 10, PAGES / 6);
 	assert_in_range(st[2].due - st[1].due, PAGES / 100 - 5, PAGES / 50);
 	assert_in_range(cpu[2].seen - cpu[1].seen, PAGES / 100 - 5, PAGES / 50);
+	/* Handed over as it is. */
+	assert_int_equal(ht_source_set_density(r.src, 10), 0);
+	assert_int_equal(ht_source_switch(&r.src, &r.opts, &r.obj.src, NULL,
+					  &r.obj.mem.ctl->generation, r.obj.mem.ctl->generation),
+			 0);
+	assert_int_equal(ht_source_period(r.src), 11);
 	real_teardown(&r);
 }
 
