@@ -62,6 +62,15 @@ counters_add_up()
 		"$(jget $end failed) == $(jget $end +outcomes) - $(jget $end outcomes.moved)"
 }
 
+# Four samples in the place of one while there is much to learn: a fourth of the emulator's period, or of ours.
+sampled_densely()
+{
+	fourth=250
+	[ "$layout" != scatter ] || fourth=62
+	check "$1: samples come densely" $fourth \
+		"$(grep -o '"period":[0-9]*' "/out/$1.stats" | cut -d: -f2 | sort -n | head -n 1)"
+}
+
 run()
 {
 	regime=${1%-*} layout=${1#*-}
@@ -96,6 +105,7 @@ run()
 	cp "$tmp/$1.out" "/out/$1.stats"
 	cp "$tmp/$1.err" "/out/$1.err"
 	counters_add_up "$1"
+	sampled_densely "$1"
 }
 
 for r in $RUNS; do
