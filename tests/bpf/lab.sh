@@ -28,7 +28,7 @@ done
 run_kernel()
 {
 	[ -d "$BUILD/lab/kernel/$1" ] || return
-	tools/lab/lab run -k "$1" -t 300 "${files[@]}" -- \
+	tools/lab/lab run -k "$1" -P -t 300 "${files[@]}" -- \
 		"for t in ${tests[*]}; do $BUILD/tests/bpf/\$t || bad=1; done; exit \${bad:-0}" >"$(log_of "$1")" 2>&1
 	echo "exit status $?" >>"$(log_of "$1")"
 }

@@ -6,7 +6,7 @@
 # is known and to leave nothing; what fails has to keep the old policy; what misbehaves has to go.
 #
 #   tests/bpf/test_swap.sh [TEST...]    all, or some of the names at the end
-#   SWAPS=100                           how often policies are swapped under load: 250 times otherwise
+#   SWAPS=250                           how often policies are swapped under load: 100 times otherwise
 #   SOAK=1                              1,000 times, and with real back-off times
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
@@ -166,7 +166,7 @@ swap_once()
 
 swap_many()
 {
-	local i=0 t0 t1 spent=0 cpu0=$(stat loader_ns) most=${SWAPS:-250} said=$SECONDS
+	local i=0 t0 t1 spent=0 cpu0=$(stat loader_ns) most=${SWAPS:-100} said=$SECONDS
 
 	while [ $i -lt "$most" ]; do
 		t0=${EPOCHREALTIME/./}

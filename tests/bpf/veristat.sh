@@ -48,7 +48,7 @@ run_veristat()
 	if [ "$1" = host ]; then
 		"$BUILD/lab/bin/veristat" -o csv -e $cols "${objects[@]}"
 	else
-		tools/lab/lab run -k "$1" -t 600 -- \
+		tools/lab/lab run -k "$1" -P -t 600 -- \
 			"uname -r; veristat -o csv -e $cols ${objects[*]}"
 	fi
 }
@@ -60,6 +60,14 @@ refused_here()
 		! grep -qsw perf_event_output /sys/kernel/tracing/available_filter_functions
 }
 
+declare -A baseline
+read_baseline()
+{
+	local row
+
+	while read -r row; do baseline[${row%,*}]=${row##*,}; done < <(cat $base 2>/dev/null)
+}
+
 # check_row LABEL RELEASE FILE PROG VERDICT INSNS; prints a table row
 check_row()
 {
@@ -69,8 +77,7 @@ check_row()
 		printf '#   %-20s %-16s %-8s %8s  not attachable here\n' "$file" "$prog" - -
 		return 0
 	fi
-	was=$(awk -F, -v k="$rel" -v c="$clang" -v f="$file" -v p="$prog" \
-		'$1 == k && $2 == c && $3 == f && $4 == p { print $5 }' $base 2>/dev/null)
+	was=${baseline[$rel,$clang,$file,$prog]:-}
 	fresh+=("$rel,$clang,$file,$prog,$insns")
 	[ -n "$was" ] && note="baseline $was"
 	printf '#   %-20s %-16s %-8s %8s  %s\n' "$file" "$prog" "$verdict" "$insns" "$note"
@@ -150,6 +157,7 @@ for k in "${kernels[@]}"; do
 	[ "$(jobs -pr | wc -l)" -lt 2 ] || wait -n
 done
 wait
+read_baseline
 for k in "${kernels[@]}"; do
 	check_kernel "$k"
 done

@@ -10,6 +10,9 @@ export BUILD=${BUILD:-build}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 root=$dir/root
+# test_systemd.sh makes packages of the same files.
+exec 9>"$BUILD/packages.lock"
+flock 9
 
 # runs WHAT COMMAND...
 runs()

@@ -26,7 +26,7 @@ check_ejected()
 test_thrash()
 {
 	# All of it is sampled, not all of it fits; the cold memory keeps the ranges apart.
-	spawn w a=plain:50:0 b=plain:8:1:cold c=plain:50:1 d=plain:8:1:cold e=plain:50:1
+	spawn w -b a=plain:50:0 b=plain:8:1:cold c=plain:50:1 d=plain:8:1:cold e=plain:50:1
 	# shellcheck disable=SC2086
 	load_wait thrash $common --budget 512 bad_flip.bpf.o || return
 	wait_for 100 status_is ejections "> 0"
@@ -47,7 +47,7 @@ test_thrash()
 # higher. Both regions get as many updates, so the larger one has a fraction by page.
 test_worse()
 {
-	spawn v warm=plain:100:1 hot=plain:20:1 || return
+	spawn v -b warm=plain:100:1 hot=plain:20:1 || return
 	# shellcheck disable=SC2086
 	load_wait worse $common $range || return
 	wait_for 60 more_in_node v hot 0 0.8 && ok "worse: the hot set gets into the fast tier" ||

@@ -191,6 +191,7 @@ confidentiality()
 integrity()
 {
 	mount -t securityfs none /sys/kernel/security
+	echo integrity >/sys/kernel/security/lockdown
 	hypertier-load features >"$tmp/out" 2>"$tmp/err"
 	contains "lockdown=integrity: features tell of it" "$tmp/out" '^lockdown +integrity'
 	sed -n '/^sources/,/^hooks/p' "$tmp/out" | sed 's/^/# /'

@@ -4,7 +4,7 @@
  * them, updates the hot ones at random for as long as it lives, and obeys a line at a time on
  *stdin; each answer is a line of JSON on stdout.
  *
- * subject NAME=KIND:MIB:NODE[:cold] ...
+ * subject [-b] NAME=KIND:MIB:NODE[:cold] ...
  *	plain	4 KiB pages		thp	huge pages
  *	skew	huge pages of which only the first sixteen 4 KiB are used
  *	sparse	one 4 KiB page in each 2 MiB; the rest is never touched
@@ -23,6 +23,9 @@
  *	exec NAME=...	execve(2) of this program with these regions
  *	quit		the end; exit status 0 if the data is intact, 3 if not
  *
+ * It rests for twice as long as it works: what is hot is sampled often enough, and the loader,
+ * which is what is tested, need not wait for a CPU that emulates this. With -b it never rests.
+ *
  * A cell is a word per 64 bytes: a hash of its place, plus the number of updates. All updates are
  * counted, so a page lost, doubled or exchanged shows.
  */
@@ -37,6 +40,7 @@
 #include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "../../tools/workload/ring.h"
 
@@ -48,6 +52,8 @@
 #define MAX_CHILDREN 16
 #define ROUND 4096 /* updates of a region between two looks at stdin */
 #define SKEW_PAGES 16
+#define REST 2		/* times the work before */
+#define REST_MOST 20000 /* us */
 
 enum kind { PLAIN, THP, SKEW, SPARSE, MLOCK, SHMEM, COW, PINNED, NR_KINDS };
 
@@ -72,6 +78,7 @@ struct subject {
 	unsigned int nr_children;
 	struct ring ring;
 	uint64_t rng;
+	bool busy;
 };
 
 static void fail(const char *what)
@@ -138,6 +145,23 @@ static bool intact(const struct region *r)
 		sum += n;
 	}
 	return !r->p || sum == r->updates;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+/* A round of updates took from then until now. */
+static void rest(const struct subject *s, uint64_t from)
+{
+	uint64_t us = REST * (now_us() - from);
+
+	if (!s->busy)
+		usleep(us < REST_MOST ? us : REST_MOST);
 }
 
 /* ---- regions ---- */
@@ -361,8 +385,12 @@ static void child_loop(struct subject *s, struct region *r)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	ht_marker(HT_MARK_JOIN, getpid(), 0);
 	r->child = true;
-	for (;;)
+	for (;;) {
+		uint64_t from = now_us();
+
 		use(s, r, ROUND);
+		rest(s, from);
+	}
 }
 
 static void fork_child(struct subject *s, const char *name)
@@ -393,11 +421,14 @@ static void end_children(struct subject *s)
 
 static void do_exec(struct subject *s, char *args)
 {
-	char *argv[MAX_REGIONS + 2] = { (char *)"subject" }, *save = NULL, *a, path[256] = "";
-	int n = 1;
+	char *argv[MAX_REGIONS + 3] = { (char *)"subject", (char *)"-b" }, *save = NULL, *a;
+	int first = 1 + s->busy, n = first;
+	char path[256] = "";
 
-	for (a = strtok_r(args, " ", &save); a && n <= MAX_REGIONS; a = strtok_r(NULL, " ", &save))
+	for (a = strtok_r(args, " ", &save); a && n - first < MAX_REGIONS;
+	     a = strtok_r(NULL, " ", &save))
 		argv[n++] = a;
+	argv[n] = NULL;
 	end_children(s);
 	fflush(stdout);
 	ht_marker(HT_MARK_STOP, 0, 0);
@@ -464,15 +495,34 @@ static void serve(struct subject *s)
 	}
 }
 
+static void work(struct subject *s)
+{
+	uint64_t from = now_us();
+	bool hot = false;
+
+	for (unsigned int k = 0; k < s->nr; k++) {
+		struct region *r = &s->region[k];
+
+		if (!r->p || r->cold)
+			continue;
+		use(s, r, ROUND);
+		hot = true;
+	}
+	if (hot)
+		rest(s, from);
+	else
+		usleep(10000);
+}
+
 int main(int argc, char **argv)
 {
 	static struct subject s = { .rng = 88172645463325252ULL };
-	bool hot = false;
 	int i, err;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (i = 1; i < argc; i++)
+	s.busy = argc > 1 && !strcmp(argv[1], "-b");
+	for (i = 1 + s.busy; i < argc; i++)
 		map_region(&s, argv[i]);
 	if (ring_open(&s.ring))
 		return 1;
@@ -484,16 +534,7 @@ int main(int argc, char **argv)
 	ht_marker(HT_MARK_START, getpid(), 1);
 	answer("{\"ready\":%d}", getpid());
 	for (;;) {
-		for (unsigned int k = 0; k < s.nr; k++) {
-			struct region *r = &s.region[k];
-
-			if (!r->p || r->cold)
-				continue;
-			use(&s, r, ROUND);
-			hot = true;
-		}
-		if (!hot)
-			usleep(10000);
+		work(&s);
 		serve(&s);
 	}
 }

@@ -48,37 +48,38 @@ per_op() { awk "BEGIN { print $(value "$1" "$2" model_ns) / $(value "$1" "$2" op
 # Exact counts, attribution, samples, period, overrun: the probe's own list.
 test_counts()
 {
-	guest counts 'emu_probe'
+	guest counts "emu_probe || bad=1; $programs; exit \${bad:-0}"
 	grep -E '^(ok|not ok|#) ' "$out/counts/log" | sed -E 's/^(ok|not ok) [0-9]+ - /\1 - /'
 	failed=$((failed + $(grep -c '^not ok' "$out/counts/log")))
 	grep -q '^1\.\.[1-9]' "$out/counts/log" || not_ok "the probe ran to its end"
-	# One per START: two nodes, mixed, three kinds, four for who, four periods, two more.
-	check "every run of the probe is in the report" 16 "$(grep -c '"tgid":[1-9]' "$out/counts/emu.json")"
+	# One per START: two nodes, mixed, three kinds, four for who, four periods, two more; and four programs.
+	check "every run is in the report" 20 "$(grep -c '"tgid":[1-9]' "$out/counts/emu.json")"
 	check "no memory map was refused" 1 "$(grep -c '"bad_maps":0' "$out/counts/emu.json")"
 }
 
-# A whole program on one node or the other, and the report's last row against its totals.
-test_nodes()
-{
-	guest nodes 'for n in 0 1; do
+# After it a whole program on one node or the other, and the report's last row against its totals.
+# shellcheck disable=SC2016 # for the guest's shell
+programs='for n in 0 1; do
 		numactl --membind $n gups -s 64 --hot 8 -n 1000000 --thp off --json /out/results.json
 	done
 	numactl --membind 1 gups -s 64 --hot 8 -n 1000000 --thp on --json /out/results.json
 	numactl --membind 1 gups -s 64 --hot 8 -n 1000000 -t 2 --json /out/results.json'
-	holds "bound to node 0, node 0 serves all" "$(value nodes 1 fast_share) > 0.999"
-	holds "bound to node 1, node 0 serves next to nothing" "$(value nodes 2 fast_share) < 0.01"
-	holds "the same with huge pages" "$(value nodes 3 fast_share) < 0.01"
-	holds "the same with two threads" "$(value nodes 4 fast_share) < 0.01"
-	holds "two threads' updates are all counted" "$(value nodes 4 stores) >= $(value nodes 4 ops)"
+test_nodes()
+{
+	holds "bound to node 0, node 0 serves all" "$(value counts 1 fast_share) > 0.999"
+	holds "bound to node 1, node 0 serves next to nothing" "$(value counts 2 fast_share) < 0.01"
+	holds "the same with huge pages" "$(value counts 3 fast_share) < 0.01"
+	holds "the same with two threads" "$(value counts 4 fast_share) < 0.01"
+	holds "two threads' updates are all counted" "$(value counts 4 stores) >= $(value counts 4 ops)"
 	check "the last row of the series has all accesses" "$(last_row)" "$(sum_of_totals)"
 }
 
-last_row() { grep '^\[[0-9]' "$out/nodes/emu.json" | tail -n 1 | tr -d '[]}' | cut -d, -f1; }
+last_row() { grep '^\[[0-9]' "$out/counts/emu.json" | tail -n 1 | tr -d '[]}' | cut -d, -f1; }
 
 # Loads, stores and unknown of "totals", which is the first object with those names.
 sum_of_totals()
 {
-	grep -m1 '"totals"' "$out/nodes/emu.json" |
+	grep -m1 '"totals"' "$out/counts/emu.json" |
 		sed -E 's/.*"loads":\[([0-9,]*)\],"stores":\[([0-9,]*)\].*"unknown":([0-9]+).*/\1,\2,\3/' |
 		awk -F, '{ for (i = 1; i <= NF; i++) s += $i; printf "%d\n", s }'
 }

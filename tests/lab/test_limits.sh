@@ -47,12 +47,12 @@ make_bad_policies()
 }
 
 make_bad_policies
-guest_env="PARTS='bad_options bad_policies kernels sources features privileges probe'" \
+# The kernel is locked down last: there is no way back.
+guest_env="PARTS='bad_options bad_policies kernels sources features privileges probe integrity'" \
 	boot limits guest-limits.sh -f "$bad:bad"
 sizes="-s node0_size=384M"
 guest_env="PARTS=one_tier" boot limits-one-tier guest-limits.sh -c one-tier
 sizes=
 guest_env="PARTS=confidentiality" \
-	boot limits-confidentiality guest-limits.sh -a lockdown=confidentiality
-guest_env="PARTS=integrity" boot limits-integrity guest-limits.sh -a lockdown=integrity
+	boot limits-confidentiality guest-limits.sh -P -a lockdown=confidentiality
 exit $((failed > 0))

@@ -29,8 +29,9 @@ make_root()
 	mkdir "$root"
 	tar -c -C "$BUILD/lab/chroot" --exclude=./usr/include --exclude='*perl*' --exclude='*.a' --exclude=gconv \
 		--exclude=./usr/share/i18n --exclude=./usr/share/zoneinfo --exclude=./usr/lib/udev/hwdb.d . | tar -x -C "$root"
-	make -s deb >"$dir/deb.log" 2>&1 || return
-	cp "$BUILD"/deb/hypertier-tools_*.deb "$root/tmp/"
+	# test_install.sh makes them as well.
+	flock "$BUILD/packages.lock" sh -c 'make -s deb && cp "$0"/deb/hypertier-tools_*.deb "$1"' "$BUILD" "$root/tmp/" \
+		>"$dir/deb.log" 2>&1 || return
 	in_root sh -c 'dpkg -i /tmp/*.deb' >>"$dir/deb.log" 2>&1 || return
 	rm "$root"/tmp/*.deb
 	# What the maintainer scripts of an unpacked Debian would have made.
@@ -76,6 +77,6 @@ if ! make_root; then
 fi
 ok "the packages install"
 sizes="-s node0_size=640M -s node1_size=512M"
-boot systemd guest-systemd.sh -a rdinit=/ht/tests/lab/guest-systemd-init.sh -f tests/lab/guest-systemd-init.sh \
+boot systemd guest-systemd.sh -P -a rdinit=/ht/tests/lab/guest-systemd-init.sh -f tests/lab/guest-systemd-init.sh \
 	-f "$dir/debian.tar:debian.tar" -f "$BUILD/tests/bpf/bad_verifier.bpf.o:bad.bpf.o"
 exit $((failed > 0))
