@@ -95,14 +95,14 @@ fds() { ls /proc/$loader/fd | wc -l; }
 mappings() { grep -c bpf-map /proc/$loader/maps; }
 rss_kib() { awk '/VmRSS/ { print $2 }' /proc/$loader/status; }
 
-# Whatever refers to the loader's shared maps is its own: programs, and the maps of these programs,
-# and (there are programs that use none of the shared maps) the programs of these maps. Prints the
-# number of programs and of maps, then their ids.
+# Whatever refers to the loader's maps is its own: programs, and the maps of these programs, and (there
+# are programs that use none of the maps that it holds) the programs of these maps. Prints the number of
+# programs and of maps, then their ids.
 objects()
 {
 	local ids
 
-	ids=$(for m in "$pins/$name"/*; do bpftool map show pinned "$m"; done | sed -nE 's/^([0-9]+):.*/\1/p')
+	ids=$(cat /proc/$loader/fdinfo/* 2>/dev/null | sed -nE 's/^map_id:[[:blank:]]*//p')
 	bpftool prog show | awk -v ids="$(echo $ids)" '
 		BEGIN { n = split(ids, a, " "); for (i = 1; i <= n; i++) map[a[i]] }
 		/^[0-9]+:/ { id = $1 + 0 }

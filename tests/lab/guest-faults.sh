@@ -149,7 +149,7 @@ booted=$(awk -v now="$(date +%s)" '{ print now - $1 }' /proc/uptime)
 hot="" stuck="" faults=${FAULTS:-policy full reuse use:$mover offline oom_target storm restless fail clock overrun}
 alive_first=$(alive) changed_first=$(changed)
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control
-spawn w -b keep=plain:8:1 thp=thp:8:1 lock=mlock:4:1 pin=pinned:2:1
+spawn w keep=plain:8:1 thp=thp:8:1 lock=mlock:4:1 pin=pinned:2:1
 for what in ${TESTS:-kill helper oom_loader churn}; do
 	began=$(uptime)
 	test_$what

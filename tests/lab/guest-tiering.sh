@@ -76,13 +76,15 @@ run()
 	regime=${1%-*} layout=${1#*-}
 	policy=$range
 	[ "$regime" != none ] || policy=$none
-	args='' gups_args=''
+	args='' gups_args='' updates=24000000
 	[ "$regime" != dry ] || args=--dry-run
+	# That nothing moves is seen sooner than that all has come.
+	[ "$regime" = range ] || updates=12000000
 	# Single pages: in huge ones the hot set would be everywhere. They need more samples, and emulated
 	# memory is so slow that there are some for a smaller period.
 	[ "$layout" != scatter ] || args="--period 251" gups_args="--thp off"
 	# shellcheck disable=SC2086 # options or none
-	gups $gups_args --slow-first --size "$SIZE" --hot "$HOT" --layout "$layout" --updates "${UPDATES:-24000000}" \
+	gups $gups_args --slow-first --size "$SIZE" --hot "$HOT" --layout "$layout" --updates "${UPDATES:-$updates}" \
 		--json "/out/$1.gups" >"/out/$1.log" 2>&1 &
 	gups=$!
 	wait_for 100 grep -q ready "/out/$1.log" || not_ok "$1: gups starts"

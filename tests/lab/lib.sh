@@ -49,16 +49,20 @@ lacks()
 	fi
 }
 
-# wait_for SECONDS COMMAND...: true as soon as the command is. By the clock that nobody sets.
+# wait_for SECONDS COMMAND...: true as soon as the command is. By the clock that nobody sets. What takes
+# longer is looked at less often: in an emulated guest a look may cost as much as what is waited for.
 wait_for()
 {
+	local wait_now wait_end wait_step=1
+
 	read -r wait_now _ </proc/uptime
 	wait_end=$((${wait_now%.*} + $1))
 	shift
 	until "$@"; do
 		read -r wait_now _ </proc/uptime
 		[ "${wait_now%.*}" -le $wait_end ] || return 1
-		sleep 0.1
+		sleep 0.$wait_step
+		[ $wait_step -ge 4 ] || wait_step=$((wait_step + 1))
 	done
 }
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #
 # The watchdog on two real tiers: policies that thrash, or do worse than their predecessor.
-# Runs alone: a policy is judged by the share of accesses it reaches.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lab/lib.sh

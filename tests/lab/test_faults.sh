@@ -5,7 +5,6 @@
 # workload changes and nothing stays behind. SOAK=1 kills a loader 200 times and lets another live
 # through all the rest, over and over, for 20 minutes with flat memory and files; SOAK_SECONDS is another
 # duration of that, PARTS="kill churn" which of the two.
-# Runs alone: it is short if it gets the whole machine.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lab/lib.sh

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #
 # Huge, locked, shared and pinned pages.
-# Runs alone: shares of pages moved within seconds are asserted.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lab/lib.sh

@@ -3,7 +3,6 @@
 #
 # The main job: a hot set in the slow tier comes to the fast one, by the emulator's exact counts, on
 # every kernel; and the same assertions fail where nothing is migrated.
-# Runs alone: shares of accesses are asserted.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lab/lib.sh
