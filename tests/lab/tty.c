@@ -495,7 +495,7 @@ static bool save(struct tty *t, const char *path)
 
 	if (!f)
 		return false;
-	while (pump(t, 100) && --tries)
+	while (pump(t, 400) && --tries)
 		;
 	print(t, f, *path ? "" : "# ");
 	return f == stdout || !fclose(f);
