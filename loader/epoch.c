@@ -442,6 +442,8 @@ static void set_pace(struct ht_engine *e)
 		.samples = m->samples_counted - b->samples_counted,
 		.due = m->samples_due - b->samples_due,
 		.lost = m->samples_lost - b->samples_lost,
+		.moved = (m->promoted + m->demoted + m->would_promote + m->would_demote) -
+			 (b->promoted + b->demoted + b->would_promote + b->would_demote),
 		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
 		.shifted = e->shifted,
 	};

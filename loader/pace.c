@@ -7,8 +7,11 @@
  * % (docs/evaluation.md, "What samples can tell").
  */
 #define ENOUGH 4
-/* Memory that comes does not make it dense again before it is as much as there was. */
-#define AGAIN (ENOUGH / 2)
+/* With one a page, and nothing to move for so many epochs, there is nothing to be found. */
+#define STILL 6
+#define STILL_SHARE 1000 /* of the pages, one in so many moved is next to nothing */
+/* Memory that comes makes it dense again when there is so many times as much as was known. */
+#define AGAIN 2
 #define LOST_SHARE 50 /* one in so many lost is too many */
 
 void ht_pace_init(struct ht_pace *p, unsigned int max)
@@ -16,18 +19,24 @@ void ht_pace_init(struct ht_pace *p, unsigned int max)
 	*p = (struct ht_pace){ .max = max, .limit = max, .density = 1 };
 }
 
+static bool is_known(const struct ht_pace *p, uint64_t pages)
+{
+	return p->samples / ENOUGH >= pages || (p->samples >= pages && p->still >= STILL);
+}
+
 unsigned int ht_pace_next(struct ht_pace *p, const struct ht_pace_epoch *e)
 {
-	unsigned int enough = p->density > 1 ? ENOUGH : AGAIN;
-
 	p->samples += e->samples;
+	p->still = e->moved > e->pages / STILL_SHARE ? 0 : p->still + 1;
 	if (e->shifted) {
 		p->samples = 0;
+		p->known = 0;
 		p->limit = p->max;
-		enough = ENOUGH;
 	}
 	if (p->density > 1 && e->lost > e->due / LOST_SHARE)
 		p->limit = p->density / 2;
-	p->density = p->samples / enough < e->pages ? p->limit : 1;
+	if (is_known(p, e->pages) && e->pages > p->known)
+		p->known = e->pages;
+	p->density = e->pages > p->known * AGAIN ? p->limit : 1;
 	return p->density;
 }

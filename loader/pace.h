@@ -2,8 +2,8 @@
 /*
  * How often accesses are sampled. What can be told of a page grows with the samples it has had, by
  * little once it has had several, while each sample costs the same. So accesses are sampled more
- * often than --period says until there are a few samples for each page, then as it says; and more
- * often again when other pages have become hot.
+ * often than --period says until there are a few samples for each page, or one and nothing to move,
+ * then as it says; and more often again when other pages have become hot.
  */
 #ifndef HT_PACE_H
 #define HT_PACE_H
@@ -19,12 +19,15 @@ struct ht_pace {
 	unsigned int limit;   /* the same, as far as the source can keep up */
 	unsigned int density; /* now */
 	uint64_t samples;     /* since the start, or since other pages have become hot */
+	uint64_t known;	      /* 4 KiB pages that were sampled enough, 0 = not yet */
+	unsigned int still;   /* epochs in a row in which next to nothing moved */
 };
 
 /* What an epoch was like. */
 struct ht_pace_epoch {
 	uint64_t samples;   /* counted */
 	uint64_t due, lost; /* that the source should have delivered, and did not */
+	uint64_t moved;	    /* 4 KiB pages that changed their tier, or would have */
 	uint64_t pages;	    /* 4 KiB pages of memory that is sampled at all */
 	bool shifted;	    /* other pages have become hot */
 };

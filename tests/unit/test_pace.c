@@ -12,7 +12,9 @@
 
 static unsigned int next(struct ht_pace *p, uint64_t samples, uint64_t pages)
 {
-	const struct ht_pace_epoch e = { .samples = samples, .due = samples, .pages = pages };
+	const struct ht_pace_epoch e = {
+		.samples = samples, .due = samples, .moved = pages / 100 + 1, .pages = pages
+	};
 
 	return ht_pace_next(p, &e);
 }
@@ -35,6 +37,26 @@ static void test_dense_until_enough(void **state)
 	assert_int_equal(next(&p, 0, PAGES * 4), 8);
 	assert_int_equal(next(&p, 0, PAGES * 4), 8);
 	assert_int_equal(next(&p, 0, PAGES / 2), 1);
+}
+
+/* Uniform accesses: after one sample a page and some epochs without a move it is over. */
+static void test_nothing_to_find(void **state)
+{
+	const struct ht_pace_epoch e = { .samples = PAGES / 2,
+					 .moved = PAGES / 2000,
+					 .pages = PAGES };
+	unsigned int epochs = 0;
+	struct ht_pace p;
+
+	ht_pace_init(&p, 4);
+	assert_int_equal(next(&p, 1, PAGES), 4);
+	while (ht_pace_next(&p, &e) > 1)
+		epochs++;
+	assert_in_range(epochs, 3, 6); /* 1.5 to 3 samples a page */
+	assert_int_equal(ht_pace_next(&p, &e), 1);
+	/* Something that moves now is no reason. */
+	assert_int_equal(next(&p, 1, PAGES), 1);
+	assert_int_equal(next(&p, 1, PAGES * 3), 4);
 }
 
 static void test_shift(void **state)
@@ -83,6 +105,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dense_until_enough),
+		cmocka_unit_test(test_nothing_to_find),
 		cmocka_unit_test(test_shift),
 		cmocka_unit_test(test_source_that_loses),
 		cmocka_unit_test(test_never),
