@@ -53,8 +53,8 @@ test_worse()
 	wait_for 60 more_in_node v hot 0 0.8 && ok "worse: the hot set gets into the fast tier" ||
 		not_ok "worse: the hot set gets into the fast tier ($(in_node v hot 0))"
 	# Warm follows into what is left of the fast tier, for as long as one waits: it is not counted on below.
-	wait_for 30 status_is fast_share "> 0.7"
-	holds "worse: the fast share is high with it" "$(status fast_share) > 0.7"
+	wait_for 30 status_is fast_share "> 0.5"
+	holds "worse: the fast share is high with it" "$(status fast_share) > 0.5"
 	hypertier-load --set period=1000 bad_flip.bpf.o >"$tmp/worse.swap" 2>&1
 	check "worse: a policy is swapped in that wants it out" "0 bad_flip" "$? $(status policy)"
 	wait_for 90 status_is ejections "> 0"
@@ -63,8 +63,8 @@ test_worse()
 	wait_for 60 more_in_node v hot 0 0.8 && ok "worse: the hot set comes back to the fast tier" ||
 		not_ok "worse: the hot set comes back to the fast tier ($(in_node v hot 0))"
 	# An average over epochs, those before the moves among them.
-	wait_for 30 status_is fast_share "> 0.7"
-	holds "worse: the fast share is high again" "$(status fast_share) > 0.7"
+	wait_for 30 status_is fast_share "> 0.5"
+	holds "worse: the fast share is high again" "$(status fast_share) > 0.5"
 	stop
 	check "worse: the loader ends well" 0 $status
 	quit v
