@@ -43,7 +43,7 @@ make_root()
 	tar -c -f "$dir/debian.tar" -C "$root" .
 }
 
-# Units that take time here and have nothing to do with the one that is tested.
+# Units that take time here, or the folder that the script uses, and have nothing to do with the one that is tested.
 make_units()
 {
 	local u units=$root/etc/systemd/system
@@ -51,7 +51,7 @@ make_units()
 	for u in systemd-{random-seed,sysctl,binfmt,update-utmp,modules-load,journal-flush,journal-catalog-update}.service \
 		systemd-{pstore,machine-id-commit,update-done,firstboot,sysusers,tmpfiles-setup,tmpfiles-setup-dev}.service \
 		systemd-{tmpfiles-setup-dev-early,hwdb-update,remount-fs,pcrphase-sysinit,pcrmachine,pcrextend}.service \
-		systemd-{ask-password-console,ask-password-wall}.path dev-hugepages.mount dev-mqueue.mount \
+		systemd-{ask-password-console,ask-password-wall}.path dev-hugepages.mount dev-mqueue.mount tmp.mount \
 		kmod-static-nodes.service modprobe@.service sys-kernel-config.mount sys-fs-fuse-connections.mount \
 		sys-kernel-debug.mount sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount swap.target \
 		timers.target cryptsetup.target veritysetup.target integritysetup.target; do
