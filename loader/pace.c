@@ -16,7 +16,15 @@
 
 void ht_pace_init(struct ht_pace *p, unsigned int max)
 {
-	*p = (struct ht_pace){ .max = max, .limit = max, .density = 1 };
+	*p = (struct ht_pace){ .max = max, .limit = max };
+}
+
+static void begin(struct ht_pace *p)
+{
+	p->dense = true;
+	p->limit = p->max;
+	p->samples = 0;
+	p->still = 0;
 }
 
 static bool is_known(const struct ht_pace *p, uint64_t pages)
@@ -24,19 +32,28 @@ static bool is_known(const struct ht_pace *p, uint64_t pages)
 	return p->samples / ENOUGH >= pages || (p->samples >= pages && p->still >= STILL);
 }
 
-unsigned int ht_pace_next(struct ht_pace *p, const struct ht_pace_epoch *e)
+static void count(struct ht_pace *p, const struct ht_pace_epoch *e)
 {
 	p->samples += e->samples;
 	p->still = e->moved > e->pages / STILL_SHARE ? 0 : p->still + 1;
-	if (e->shifted) {
-		p->samples = 0;
-		p->known = 0;
-		p->limit = p->max;
-	}
-	if (p->density > 1 && e->lost > e->due / LOST_SHARE)
-		p->limit = p->density / 2;
-	if (is_known(p, e->pages) && e->pages > p->known)
+	if (p->limit > 1 && e->lost > e->due / LOST_SHARE)
+		p->limit /= 2;
+	if (!is_known(p, e->pages))
+		return;
+	p->dense = false;
+	p->known = e->pages;
+}
+
+unsigned int ht_pace_next(struct ht_pace *p, const struct ht_pace_epoch *e)
+{
+	/* Of memory that has gone, nothing is known; nor of any, if it is used in another way. */
+	if (e->pages < p->known)
 		p->known = e->pages;
-	p->density = e->pages > p->known * AGAIN ? p->limit : 1;
-	return p->density;
+	if (e->shifted)
+		p->known = 0;
+	if (e->shifted || (!p->dense && e->pages > p->known * AGAIN))
+		begin(p);
+	else if (p->dense)
+		count(p, e);
+	return p->dense ? p->limit : 1;
 }

@@ -15,12 +15,12 @@
 #define HT_PACE_BURST_TOP 64
 
 struct ht_pace {
-	unsigned int max;     /* samples in the place of one, at most; 1 = never more */
-	unsigned int limit;   /* the same, as far as the source can keep up */
-	unsigned int density; /* now */
-	uint64_t samples;     /* since the start, or since other pages have become hot */
-	uint64_t known;	      /* 4 KiB pages that were sampled enough, 0 = not yet */
-	unsigned int still;   /* epochs in a row in which next to nothing moved */
+	unsigned int max;   /* samples in the place of one, at most; 1 = never more */
+	unsigned int limit; /* the same, as far as the source can keep up */
+	bool dense;
+	uint64_t samples;   /* since it became dense */
+	unsigned int still; /* epochs in a row in which next to nothing moved, since then */
+	uint64_t known;	    /* 4 KiB pages that were sampled enough */
 };
 
 /* What an epoch was like. */

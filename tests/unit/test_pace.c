@@ -25,10 +25,9 @@ static void test_dense_until_enough(void **state)
 	struct ht_pace p;
 
 	ht_pace_init(&p, 8);
-	assert_int_equal(p.density, 1);
 	assert_int_equal(next(&p, 0, 0), 1); /* nothing to look at */
 	while (next(&p, PAGES / 10, PAGES) > 1) {
-		assert_int_equal(p.density, 8);
+		assert_int_equal(p.limit, 8);
 		epochs++;
 	}
 	assert_in_range(epochs, 20, 60); /* 2 to 6 samples a page */
@@ -36,7 +35,25 @@ static void test_dense_until_enough(void **state)
 	assert_int_equal(next(&p, 0, PAGES * 3 / 2), 1);
 	assert_int_equal(next(&p, 0, PAGES * 4), 8);
 	assert_int_equal(next(&p, 0, PAGES * 4), 8);
-	assert_int_equal(next(&p, 0, PAGES / 2), 1);
+	assert_int_equal(next(&p, PAGES * 15, PAGES * 4), 8);
+	assert_int_equal(next(&p, PAGES * 2, PAGES * 4), 1);
+}
+
+/* What was learned of a process that has ended says nothing of the next one. */
+static void test_other_memory(void **state)
+{
+	struct ht_pace p;
+
+	ht_pace_init(&p, 4);
+	assert_int_equal(next(&p, 1, PAGES * 10), 4);
+	assert_int_equal(next(&p, PAGES * 1000, PAGES * 10), 1);
+	assert_int_equal(next(&p, PAGES * 1000, PAGES * 10), 1);
+	assert_int_equal(next(&p, 1, PAGES), 1); /* most of it has gone */
+	assert_int_equal(next(&p, 1, PAGES * 4), 4);
+	assert_int_equal(next(&p, PAGES * 15, PAGES * 4), 4);
+	assert_int_equal(next(&p, PAGES * 2, PAGES * 4), 1);
+	assert_int_equal(next(&p, 0, 0), 1);
+	assert_int_equal(next(&p, 1, PAGES), 4);
 }
 
 /* Uniform accesses: after one sample a page and some epochs without a move it is over. */
@@ -65,6 +82,7 @@ static void test_shift(void **state)
 	struct ht_pace p;
 
 	ht_pace_init(&p, 4);
+	assert_int_equal(next(&p, PAGES, PAGES), 4);
 	assert_int_equal(next(&p, PAGES * 100, PAGES), 1);
 	assert_int_equal(ht_pace_next(&p, &shifted), 4);
 	assert_int_equal(next(&p, PAGES, PAGES), 4);
@@ -104,11 +122,9 @@ static void test_never(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dense_until_enough),
-		cmocka_unit_test(test_nothing_to_find),
-		cmocka_unit_test(test_shift),
-		cmocka_unit_test(test_source_that_loses),
-		cmocka_unit_test(test_never),
+		cmocka_unit_test(test_dense_until_enough), cmocka_unit_test(test_other_memory),
+		cmocka_unit_test(test_nothing_to_find),	   cmocka_unit_test(test_shift),
+		cmocka_unit_test(test_source_that_loses),  cmocka_unit_test(test_never),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
