@@ -189,15 +189,16 @@ static void age_by_policy(struct ht_engine *e)
 	e->metrics.ops_ns += ns;
 }
 
-static void age(struct ht_engine *e)
+/* True if other pages have become hot. */
+static bool age(struct ht_engine *e)
 {
 	uint64_t since = e->metrics.samples_counted - e->tick_samples;
 	uint64_t round = (uint64_t)HT_TILE_PAGES * e->heat.nr_live;
 	double same = predictability(e);
+	bool shifted = same >= 0 && same < SHIFT_ALL;
 	uint32_t ticks = 0;
 
-	e->shifted = same >= 0 && same < SHIFT_ALL;
-	if (e->shifted)
+	if (shifted)
 		ticks = 2;
 	else if (same >= 0 && same < SHIFT_SOME && since >= round / 4)
 		ticks = 1;
@@ -205,13 +206,14 @@ static void age(struct ht_engine *e)
 		 (count_at_cut(e) >= TICK_COUNT || since >= TICK_ROUNDS * round))
 		ticks = 1;
 	if (!ticks)
-		return;
+		return false;
 	e->tick_samples = e->metrics.samples_counted;
 	e->page_volume = ldexp(e->page_volume + since, -(int)ticks);
 	__atomic_add_fetch(&e->heat.mem.ctl->tick, ticks, __ATOMIC_RELEASE);
 	e->metrics.ticks += ticks;
 	age_by_policy(e);
 	pr_debug("epoch %u: aged by %u, predictability %.2f", e->epoch, ticks, same);
+	return shifted;
 }
 
 /*
@@ -406,9 +408,10 @@ static uint64_t moves(const struct ht_mover_stats *s)
 	return s->promoted + s->demoted + s->would_promote + s->would_demote;
 }
 
-static void act(struct ht_engine *e)
+/* Pages that changed their tier, or would have. */
+static uint64_t act(struct ht_engine *e)
 {
-	uint64_t before = moves(&e->mover.stats);
+	uint64_t before = moves(&e->mover.stats), moved;
 	struct ht_mover_env env = {
 		.space = e->space,
 		.hm = &e->heat,
@@ -427,7 +430,9 @@ static void act(struct ht_engine *e)
 	for (t = 0; t < e->nr_tiers; t++)
 		env.room[t] = (int64_t)e->free_pages[t] - (int64_t)e->reserve_pages[t];
 	ht_mover_run(&e->mover, &e->plan, &env);
-	e->budget -= moves(&e->mover.stats) - before;
+	moved = moves(&e->mover.stats) - before;
+	e->budget -= moved;
+	return moved;
 }
 
 static double clamp(double v, double min, double max)
@@ -435,17 +440,16 @@ static double clamp(double v, double min, double max)
 	return v < min ? min : v > max ? max : v;
 }
 
-static void set_pace(struct ht_engine *e)
+static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
 {
 	const struct ht_metrics *m = &e->metrics, *b = &e->before;
 	struct ht_pace_epoch epoch = {
 		.samples = m->samples_counted - b->samples_counted,
 		.due = m->samples_due - b->samples_due,
 		.lost = m->samples_lost - b->samples_lost,
-		.moved = (m->promoted + m->demoted + m->would_promote + m->would_demote) -
-			 (b->promoted + b->demoted + b->would_promote + b->would_demote),
+		.moved = moved,
 		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
-		.shifted = e->shifted,
+		.shifted = shifted,
 	};
 	unsigned int former = e->source->density, density = ht_pace_next(&e->pace, &epoch);
 	int err;
@@ -528,6 +532,8 @@ static void stage(struct ht_stages *s)
 int ht_epoch_decide(struct ht_engine *e)
 {
 	struct ht_plan_params params;
+	uint64_t moved;
+	bool shifted;
 	int err;
 
 	plan_params(e, &params);
@@ -535,15 +541,15 @@ int ht_epoch_decide(struct ht_engine *e)
 	if (err)
 		return err;
 	stage(&e->stages);
-	act(e);
+	moved = act(e);
 	if (!e->simulated)
 		ht_record_placement(e->source_opts.record, e->space, e->nr_space);
 	stage(&e->stages);
 	ht_heatmap_evict(&e->heat);
-	age(e);
+	shifted = age(e);
 	account(e);
 	if (!e->simulated)
-		set_pace(e);
+		set_pace(e, moved, shifted);
 	learn_from_waste(e,
 			 e->metrics.promoted + e->metrics.demoted - e->before.promoted -
 				 e->before.demoted,

@@ -134,7 +134,8 @@ void ht_report_start(const struct ht_engine *e, const char *source_why)
 	if (*source_why)
 		printf("           (%s)\n", source_why);
 	if (e->pace.max > 1 && e->source->ops->set_density)
-		printf("           up to %u samples in the place of one while there is much to learn\n",
+		printf("           up to %u samples in the place of one while there is much to "
+		       "learn\n",
 		       e->pace.max);
 	printf("hook       portable: %s\n", hook_why(e));
 	printf("migration  %s: %s\n", ht_migrate_backend(e->mover.migrate),
