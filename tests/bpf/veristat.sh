@@ -48,7 +48,7 @@ run_veristat()
 	if [ "$1" = host ]; then
 		"$BUILD/lab/bin/veristat" -o csv -e $cols "${objects[@]}"
 	else
-		tools/lab/lab run -k "$1" -P -s smp=1 -s node0_cpus=0 -t 600 -- \
+		tools/lab/lab run -k "$1" -P -s smp=1 -t 600 -- \
 			"uname -r; veristat -o csv -e $cols ${objects[*]}"
 	fi
 }

@@ -3,24 +3,14 @@
  * faults MIB: gives half of its memory back and touches all of it, over and over, page by page. It
  * rests for twice as long as that takes: more faults would only take the time of what they are for.
  */
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "rest.h"
 
 #define PAGE 4096UL
-#define REST 2		/* times the work before */
 #define REST_MOST 50000 /* us: half an epoch of those who look */
-
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
-}
 
 int main(int argc, char **argv)
 {
@@ -35,12 +25,11 @@ int main(int argc, char **argv)
 	/* A huge page would be one fault. */
 	madvise((void *)p, size, MADV_NOHUGEPAGE);
 	for (;;) {
-		uint64_t from = now_us(), us;
+		uint64_t from = rest_now_us();
 
 		for (i = 0; i < size; i += PAGE)
 			p[i] = 1;
 		madvise((void *)p, size / 2, MADV_DONTNEED);
-		us = REST * (now_us() - from);
-		usleep(us < REST_MOST ? us : REST_MOST);
+		rest(from, REST_MOST);
 	}
 }

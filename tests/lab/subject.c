@@ -40,9 +40,9 @@
 #include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "../../tools/workload/ring.h"
+#include "rest.h"
 
 #define NODES 8
 #define HUGE (2UL << 20)
@@ -52,7 +52,6 @@
 #define MAX_CHILDREN 16
 #define ROUND 4096 /* updates of a region between two looks at stdin */
 #define SKEW_PAGES 16
-#define REST 2		/* times the work before */
 #define REST_MOST 20000 /* us */
 
 enum kind { PLAIN, THP, SKEW, SPARSE, MLOCK, SHMEM, COW, PINNED, NR_KINDS };
@@ -145,23 +144,6 @@ static bool intact(const struct region *r)
 		sum += n;
 	}
 	return !r->p || sum == r->updates;
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
-}
-
-/* A round of updates took from then until now. */
-static void rest(const struct subject *s, uint64_t from)
-{
-	uint64_t us = REST * (now_us() - from);
-
-	if (!s->busy)
-		usleep(us < REST_MOST ? us : REST_MOST);
 }
 
 /* ---- regions ---- */
@@ -386,10 +368,11 @@ static void child_loop(struct subject *s, struct region *r)
 	ht_marker(HT_MARK_JOIN, getpid(), 0);
 	r->child = true;
 	for (;;) {
-		uint64_t from = now_us();
+		uint64_t from = rest_now_us();
 
 		use(s, r, ROUND);
-		rest(s, from);
+		if (!s->busy)
+			rest(from, REST_MOST);
 	}
 }
 
@@ -497,7 +480,7 @@ static void serve(struct subject *s)
 
 static void work(struct subject *s)
 {
-	uint64_t from = now_us();
+	uint64_t from = rest_now_us();
 	bool hot = false;
 
 	for (unsigned int k = 0; k < s->nr; k++) {
@@ -508,10 +491,10 @@ static void work(struct subject *s)
 		use(s, r, ROUND);
 		hot = true;
 	}
-	if (hot)
-		rest(s, from);
-	else
+	if (!hot)
 		usleep(10000);
+	else if (!s->busy)
+		rest(from, REST_MOST);
 }
 
 int main(int argc, char **argv)

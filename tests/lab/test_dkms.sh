@@ -84,7 +84,7 @@ src=$(find "$work/stage/usr/src" -name dkms.conf -printf '%h\n' | head -n 1)
 version=${src##*-}
 if [ -f build/lab/dkms/usr/sbin/dkms ]; then
 	try lab build/lab/dkms
-	[ ! -f "$work/lab.ko" ] || boot dkms guest-dkms.sh -k $k -P -s smp=1 -s node0_cpus=0 -f "$work/lab.ko:build/kmod/hypertier.ko"
+	[ ! -f "$work/lab.ko" ] || boot dkms guest-dkms.sh -k $k -P -s smp=1 -f "$work/lab.ko:build/kmod/hypertier.ko"
 else
 	skip dkms "not fetched: tools/setup --kernels $k --modules"
 fi

@@ -19,7 +19,7 @@ too_old()
 		skip "kmod-6.1" "kernel 6.1 is not fetched, or the module for 6.12 is not built"
 		return
 	fi
-	sizes='-s node0_size=256M -s node1_size=512M' boot kmod-6.1 guest-kmod-old.sh -k 6.1 -P -s smp=1 -s node0_cpus=0 -f "$helper:build/kmod/hypertier.ko"
+	sizes='-s node0_size=256M -s node1_size=512M' boot kmod-6.1 guest-kmod-old.sh -k 6.1 -P -s smp=1 -f "$helper:build/kmod/hypertier.ko"
 }
 
 # What a stock kernel checks when it is told to: objects used after they were freed, or overrun. Not in

@@ -18,7 +18,7 @@ ok() { printf 'ok - %s\n' "$1"; }
 not_ok() { printf 'not ok - %s\n' "$1"; failed=$((failed + 1)); sed 's/^/# /' "$tmp/err" | tail -n 20; }
 check() { if [[ $2 == "$3" ]]; then ok "$1"; else not_ok "$1 (want '$2', got '$3')"; fi; }
 # With one CPU, which is enough for all but the test of what the kernels find, and boots sooner.
-guest() { "$lab" run -P -t 150 -s smp=1 -s node0_cpus=0 "$@" 2>"$tmp/err"; }
+guest() { "$lab" run -P -t 150 -s smp=1 "$@" 2>"$tmp/err"; }
 
 test_status()
 {
@@ -114,7 +114,7 @@ test_kernel()
 		return 0
 	fi
 	from=$(date +%s%N)
-	out=$(guest -k "$k" -s smp=2 -s node0_cpus=0-1 -- sh -c '
+	out=$(guest -k "$k" -s smp=2 -- sh -c '
 		nproc
 		uname -r
 		for t in /sys/devices/virtual/memory_tiering/memory_tier*; do cat $t/nodelist; done | sort
@@ -149,7 +149,7 @@ test_parallel()
 	local i pids=() rc=0
 
 	for i in 1 2 3; do
-		"$lab" run -P -t 150 -s smp=1 -s node0_cpus=0 -o "$tmp/par$i" -- "echo $i >/out/i; echo $i; exit $i" \
+		"$lab" run -P -t 150 -s smp=1 -o "$tmp/par$i" -- "echo $i >/out/i; echo $i; exit $i" \
 			>"$tmp/par$i.out" 2>"$tmp/err" &
 		pids+=($!)
 	done

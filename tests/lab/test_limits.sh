@@ -54,5 +54,5 @@ sizes="-s node0_size=384M"
 guest_env="PARTS=one_tier" boot limits-one-tier guest-limits.sh -c one-tier
 sizes=
 guest_env="PARTS=confidentiality" \
-	boot limits-confidentiality guest-limits.sh -P -s smp=1 -s node0_cpus=0 -a lockdown=confidentiality
+	boot limits-confidentiality guest-limits.sh -P -s smp=1 -a lockdown=confidentiality
 exit $((failed > 0))

@@ -57,7 +57,7 @@ guest()
 	local n=$1
 
 	mkfifo "$dir/$n.cmd.in" "$dir/$n.cmd.out"
-	tools/lab/lab run -k 6.12 -t $((slow ? 1200 : 600)) -o "$dir/$n" -m "$dir/$n.qmp" -s smp=1 -s node0_cpus=0 \
+	tools/lab/lab run -k 6.12 -t $((slow ? 1200 : 600)) -o "$dir/$n" -m "$dir/$n.qmp" -s smp=1 \
 		-s node0_size=128M -s node1_size=320M -s node0_hotplug=192M -s emu_model=1 -s emu_llc_size=1M \
 		-a memhp_default_state=online_movable \
 		-q "-chardev socket,id=rep,path=$dir/$n.rep,server=on,wait=off -device virtserialport,chardev=rep,nr=5,name=hypertier.report -chardev pipe,id=cmd,path=$dir/$n.cmd -device virtserialport,chardev=cmd,nr=6,name=commands -chardev socket,id=qmp2,path=$dir/$n.qmp2,server=on,wait=off -mon chardev=qmp2,mode=control" \

@@ -73,8 +73,8 @@ static void refused(const char *text, unsigned int line, const char *words)
 static void test_every_key(void **state)
 {
 	good("pid = 12\npid=34\ncomm = redis server\ncgroup = /sys/fs/cgroup/x\nrss-floor = 1.5G\n"
-	     "fast = 0\nslow = 1-2/3\nsource = damon\nperiod = 4001\nburst = 2\nldlat = 50\ndrain = large\n"
-	     "per-task = yes\nring = /r\nepoch = 2s\nbudget = 10\ndry-run = yes\n"
+	     "fast = 0\nslow = 1-2/3\nsource = damon\nperiod = 4001\nburst = 2\nldlat = 50\n"
+	     "drain = large\nper-task = yes\nring = /r\nepoch = 2s\nbudget = 10\ndry-run = yes\n"
 	     "set = a=1\nset = b = 2\non-eject = stop\ninstance = two\nstats = 5\nrecord = /rec\n"
 	     "stats-file = f\njson = yes\nverbose = 2\nduration = 60\nheat-memory = 64G\n"
 	     "pin-dir = /x\nno-pin = yes\npolicy = threshold\n");

@@ -131,8 +131,8 @@ static void test_every_option(void **state)
 	assert_string_equal(c.slow, "1-2/3");
 	assert_string_equal(c.policy, "p.o");
 	ht_config_free(&c);
-	parse(&c, "p.o --source damon --period 4001 --burst 8 --ldlat 50 --drain large --per-task --ring /r "
-		  "--epoch 2s --budget 10 -n");
+	parse(&c, "p.o --source damon --period 4001 --burst 8 --ldlat 50 --drain large --per-task "
+		  "--ring /r --epoch 2s --budget 10 -n");
 	assert_int_equal(c.source, HT_SRC_DAMON);
 	assert_int_equal(c.source_opts.period, 4001);
 	assert_int_equal(c.burst, 8);
@@ -295,13 +295,13 @@ static void test_many_targets(void **state)
 static void test_help(void **state)
 {
 	static const char *const option[] = {
-		"-p",	      "--pid",	       "--comm",    "--cgroup", "--rss-floor", "--fast",
-		"--slow",     "--source",      "-s",	    "--period", "--ldlat",     "--drain",
-		"--burst",
-		"--per-task", "--ring",	       "--epoch",   "--budget", "--dry-run",   "-n",
-		"--stats",    "--stats-file",  "--json",    "-j",	"--verbose",   "-v",
-		"--duration", "--heat-memory", "--pin-dir", "--no-pin", "--probe",     "--help",
-		"--version",  "features",
+		"-p",		"--pid",	 "--comm",    "--cgroup",   "--rss-floor",
+		"--fast",	"--slow",	 "--source",  "-s",	    "--period",
+		"--ldlat",	"--drain",	 "--burst",   "--per-task", "--ring",
+		"--epoch",	"--budget",	 "--dry-run", "-n",	    "--stats",
+		"--stats-file", "--json",	 "-j",	      "--verbose",  "-v",
+		"--duration",	"--heat-memory", "--pin-dir", "--no-pin",   "--probe",
+		"--help",	"--version",	 "features",
 	};
 
 	assert_int_equal(run("--help"), 0);
