@@ -46,6 +46,7 @@ struct ctx {
 	double surplus_density; /* at most, of these victims */
 	size_t last_victim;	/* item that the surplus came from */
 	uint64_t below;		/* free pages of the next tier */
+	double mean;		/* density of all memory */
 };
 
 /* Equal scores: what is in the faster tier already goes first, so that it stays. */
@@ -65,16 +66,23 @@ static int cmp_order(const void *a, const void *b, void *arg)
 	return i < j ? -1 : i > j;
 }
 
-/* What a planner without scores would do: two classes, first come, first served. */
-static void split_by_mean(struct ht_plan *p, const struct ht_ranges *rs)
+static double mean_density(const struct ht_ranges *rs)
 {
-	uint64_t pages = 0, mean;
-	size_t i, n = 0;
-	int hot;
+	uint64_t pages = 0;
+	size_t i;
 
 	for (i = 0; i < rs->nr; i++)
 		pages += rs->range[i].pages;
-	mean = pages ? rs->heat * 65536.0 / pages : 0;
+	return pages ? rs->heat * 65536.0 / pages : 0;
+}
+
+/* What a planner without scores would do: two classes, first come, first served. */
+static void split_by_mean(struct ht_plan *p, const struct ht_ranges *rs)
+{
+	uint64_t mean = mean_density(rs);
+	size_t i, n = 0;
+	int hot;
+
 	for (hot = 1; hot >= 0; hot--)
 		for (i = 0; i < rs->nr; i++)
 			if ((rs->range[i].density > mean) == hot)
@@ -252,6 +260,28 @@ static double saving(const struct ctx *c, double density, uint32_t pages, unsign
 	return density / 65536 * pages / c->rs->heat * c->par->accesses * lat * c->par->horizon;
 }
 
+/*
+ * That memory is cold is known only when it has been watched for a while: a scan comes back, a
+ * program enters its next phase. Until then it counts as so many times as hot as memory is on
+ * average, whatever little it was sampled, and only what is clearly hotter takes its place. Pages
+ * that were sampled beside others of their run stand out sooner than whole ranges.
+ */
+#define UNKNOWN_DENSITY 3.5
+#define UNKNOWN_KEEP 0.95 /* from one epoch to the next */
+#define UNKNOWN_STRATUM 0.62
+#define UNKNOWN_EPOCHS 128 /* then there is nothing left of it */
+
+static double unknown_density(const struct ctx *c, const struct unit *u, bool stratum)
+{
+	const struct ht_space *s = c->space[c->rs->info[u->range].space];
+	uint32_t age = c->par->epoch - s->spot[u->spot].since;
+
+	/* Page counts of one run or another tell what they tell. */
+	if (age > UNKNOWN_EPOCHS || (stratum && c->rs->range[u->range].flags & HT_RANGE_STRATUM))
+		return 0;
+	return UNKNOWN_DENSITY * (stratum ? UNKNOWN_STRATUM : 1) * c->mean * pow(UNKNOWN_KEEP, age);
+}
+
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -271,9 +301,10 @@ struct victims {
 	struct cursor after; /* where the next search starts */
 };
 
-static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_t score,
+static bool find_victims(const struct ctx *c, const struct cursor *from, const struct ht_range *hot,
 			 uint64_t need, struct victims *v)
 {
+	bool stratum = hot->flags & HT_RANGE_STRATUM;
 	struct unit u;
 
 	memset(v, 0, sizeof(*v));
@@ -281,11 +312,11 @@ static bool find_victims(const struct ctx *c, const struct cursor *from, uint64_
 	while (v->pages < need && v->nr < MAX_VICTIMS && next_unit(c, &v->after, &u)) {
 		const struct ht_range *r = &c->rs->range[u.range];
 
-		if (r->score >= score)
+		if (r->score >= hot->score)
 			return false;
 		v->unit[v->nr++] = u;
 		v->pages += u.pages;
-		v->heat += bound(c, r, 1) * u.pages;
+		v->heat += fmax(bound(c, r, 1), unknown_density(c, &u, stratum)) * u.pages;
 	}
 	return v->pages >= need;
 }
@@ -321,7 +352,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	unsigned int i;
 	int32_t me;
 
-	if (need && !find_victims(c, cold, r->score, need, &v))
+	if (need && !find_victims(c, cold, r, need, &v))
 		return FULL;
 	if (v.pages > c->below || u->pages + v.pages > c->budget || c->p->nr + v.nr + 1 > c->p->cap)
 		return FULL;
@@ -515,6 +546,7 @@ void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space
 	p->promote = p->demote = p->hot_in_slow = 0;
 	p->misplaced_heat = 0;
 	p->cut_score = 0;
+	c.mean = mean_density(rs);
 	set_capacity(p, par, space, nr_spaces);
 	if (rs->nr > p->cap_order || !rs->nr)
 		return;

@@ -9,6 +9,9 @@
  * coming down, and carries its modelled gain and cost for ops.admit: gain = (least density up -
  * greatest density down) / total heat * accesses per epoch * latency difference * horizon cost =
  * measured time per moved page * pages moved, both ways
+ *
+ * Memory first seen a short while ago is not known to be cold, however little it was sampled: the
+ * greatest density of what comes down is then a multiple of the mean, which fades.
  */
 #ifndef HT_PLANNER_H
 #define HT_PLANNER_H

@@ -220,6 +220,8 @@ int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *
 	sp->flags = thp == HT_TILE_PAGES ? HT_SPOT_THP : 0;
 	set_place(sp, tier);
 	sp->queried = epoch;
+	if (!sp->since)
+		sp->since = epoch;
 	return 0;
 }
 

@@ -32,6 +32,7 @@ struct ht_spot {
 	uint32_t recent;
 	uint32_t live;	  /* index into the heat map's live[], if tile is not 0 */
 	uint32_t queried; /* epoch of the last placement query, 0 = never */
+	uint32_t since;	  /* epoch of the first one */
 	uint32_t moved;	  /* epoch pages of it last moved, 0 = never */
 	uint32_t hold;	  /* epoch before which it is left alone (back-off), 0 = none */
 	uint16_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages by tier */

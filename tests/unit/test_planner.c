@@ -325,6 +325,61 @@ static void test_hottest_against_coldest(void **state)
 	finish(f);
 }
 
+static void since(struct fix *f, uint32_t epoch)
+{
+	for (size_t i = 0; i < f->s[0].nr; i++)
+		f->s[0].spot[i].since = epoch;
+}
+
+/* The first round of a scan looks no different. */
+static void test_cold_memory_has_to_be_known(void **state)
+{
+	struct fix *f = start(1);
+
+	f->par.margin = 1.3;
+	add(f, 60, 0, 0);
+	add(f, 60, 10, 1); /* twice the mean */
+	since(f, f->par.epoch);
+	make(f);
+	assert_int_equal(planned(f), 0);
+	since(f, f->par.epoch - 20);
+	make(f);
+	assert_int_equal(f->plan.promote, 60 * T);
+	since(f, f->par.epoch - 5);
+	make(f);
+	assert_int_equal(planned(f), 0);
+	finish(f);
+}
+
+static void test_what_stands_out_need_not_wait(void **state)
+{
+	struct fix *f = start(1);
+
+	f->par.margin = 1.3;
+	add(f, 110, 0, 0);
+	add(f, 10, 10, 1); /* twelve times the mean */
+	since(f, f->par.epoch);
+	make(f);
+	assert_int_equal(f->plan.promote, 10 * T);
+	finish(f);
+}
+
+/* Nothing gives way to what moves into free memory. */
+static void test_free_memory_need_not_wait(void **state)
+{
+	struct fix *f = start(1);
+
+	f->par.margin = 1.3;
+	f->par.free_pages[0] = 10 * T;
+	add(f, 60, 0, 0);
+	add(f, 60, 10, 1);
+	since(f, f->par.epoch);
+	make(f);
+	assert_int_equal(f->plan.promote, 10 * T);
+	assert_int_equal(f->plan.demote, 0);
+	finish(f);
+}
+
 static void test_victims_of_few_pages(void **state)
 {
 	const uint16_t few[HT_SPACE_TIERS] = { 3 };
@@ -870,6 +925,9 @@ int main(void)
 		cmocka_unit_test(test_exchange_is_balanced),
 		cmocka_unit_test(test_free_then_exchange),
 		cmocka_unit_test(test_hottest_against_coldest),
+		cmocka_unit_test(test_cold_memory_has_to_be_known),
+		cmocka_unit_test(test_what_stands_out_need_not_wait),
+		cmocka_unit_test(test_free_memory_need_not_wait),
 		cmocka_unit_test(test_victims_of_few_pages),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_reserve_is_kept),

@@ -295,6 +295,10 @@ static void test_query(void **state)
 			p[i * 7 * TU_PAGE] = 1;
 		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 9), 0);
 		assert_int_equal(s.spot[0].queried, 9);
+		assert_int_equal(s.spot[0].since, 9);
+		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 12), 0);
+		assert_int_equal(s.spot[0].queried, 12);
+		assert_int_equal(s.spot[0].since, 9);
 		assert_int_equal(s.spot[0].flags, 0);
 		assert_int_equal(s.spot[0].in_tier[seen], 60);
 		assert_int_equal(ht_spot_pages(&s.spot[0]), 60);
