@@ -246,9 +246,7 @@ static void absolute(const char *policy, char path[PATH_MAX])
 /* What a running loader decided at its start does not change with its policy. */
 static void warn_of_ignored(const struct ht_config *c)
 {
-	if (c->sel.nr_pid || c->sel.nr_comm || c->sel.nr_cgroup || c->source || c->fast ||
-	    c->slow || c->dry_run || c->duration_s || c->stats_s || c->record || c->prometheus ||
-	    c->stats_file)
+	if (c->start_options)
 		pr_warn("a loader%s%s runs already and was asked to swap its policy: of the "
 			"options, "
 			"only --set counts; for a second loader, give it an --instance name",

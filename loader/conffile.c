@@ -21,7 +21,8 @@ static int check_file(const char *path, const struct stat *st)
 		pr_err("%s: longer than %d bytes", path, HT_CONF_MAX);
 		return -EFBIG;
 	}
-	if (st->st_mode & S_IWOTH || (st->st_uid && st->st_uid != geteuid())) {
+	if (st->st_mode & S_IWOTH || (st->st_mode & S_IWGRP && st->st_gid) ||
+	    (st->st_uid && st->st_uid != geteuid())) {
 		pr_err("%s: may be written by others; make it root's: chown root, chmod 644", path);
 		return -EACCES;
 	}
@@ -100,7 +101,7 @@ static bool printable(const char *s, size_t len)
 	return true;
 }
 
-static void cut_comment(char *s)
+void ht_conffile_cut_comment(char *s)
 {
 	char *p;
 
@@ -124,7 +125,7 @@ static int parse_line(const char *path, unsigned int nr, char *s, size_t len, ht
 		pr_err("%s:%u: this line is no text", path, nr);
 		return -EINVAL;
 	}
-	cut_comment(s);
+	ht_conffile_cut_comment(s);
 	s = trim(s);
 	if (!*s)
 		return 0;

@@ -25,6 +25,8 @@ typedef int (*ht_conf_fn)(void *arg, const struct ht_conf_line *line);
  * no regular file, longer than HT_CONF_MAX, or may be written by others than root and this user.
  */
 int ht_conffile_read(const char *path, char **text, size_t *len);
+/* Ends s where a comment begins: at a # that is first or follows a blank. */
+void ht_conffile_cut_comment(char *s);
 /*
  * Calls fn for each key of text[len], which is cut up and has to live as long as the values are
  * used. path is for messages. Goes on after an error; returns the number of bad lines.

@@ -441,10 +441,26 @@ static int parse_argument(struct ht_config *c, const char *arg, struct argp_stat
 	return 0;
 }
 
+/* What asks for something else than to run. */
+static bool is_command(int key)
+{
+	return key == OPT_CONFIG || key == OPT_PROBE || key == OPT_HELP_POLICY ||
+	       key == OPT_STATUS || key == OPT_UNLOAD || key == OPT_LIST;
+}
+
+/* A loader that runs already takes a policy and its knobs, none of the rest. */
+static bool is_of_start(int key)
+{
+	return (key == 'p' || key == 's' || key == 'n' || (key >= OPT_COMM && key <= OPT_ABLATE)) &&
+	       !is_command(key) && key != OPT_SET && key != OPT_INSTANCE;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *st)
 {
 	struct ht_config *c = st->input;
 
+	if (!c->line && is_of_start(key))
+		c->start_options = true;
 	switch (key) {
 	case 'p':
 	case OPT_COMM:
@@ -470,13 +486,6 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 		return 0;
 	}
 	return parse_run(c, key, arg, st);
-}
-
-/* What asks for something else than to run. */
-static bool is_command(int key)
-{
-	return key == OPT_CONFIG || key == OPT_PROBE || key == OPT_HELP_POLICY ||
-	       key == OPT_STATUS || key == OPT_UNLOAD || key == OPT_LIST;
 }
 
 static bool may_repeat(int key)

@@ -84,6 +84,7 @@ struct ht_config {
 	char *file_text, *policy_path;
 	size_t nr_set_of_file;
 	bool policy_of_file, targets_of_file;
+	bool start_options; /* the command line has some that matter at a start alone */
 	unsigned int ablate; /* enum ht_ablate */
 	bool dry_run, json, probe, no_pin;
 	int verbose;

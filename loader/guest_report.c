@@ -121,18 +121,42 @@ void ht_guest_port_close(struct ht_guest_port *p)
 	free(p);
 }
 
-static ssize_t put(struct ht_guest_port *p, const char *s, size_t len)
+/* Until the next attempt. What is left of a line goes with the connection. */
+static void hang_up(struct ht_guest_port *p)
 {
-	return p->vsock_port ? send(p->fd, s, len, MSG_NOSIGNAL | MSG_DONTWAIT)
-			     : write(p->fd, s, len);
+	close(p->fd);
+	p->fd = -1;
+	p->wait = RETRY_EPOCHS;
+}
+
+/* Not connected yet, or never: a refusal that came later is told by this alone. */
+static bool is_connecting(const struct ht_guest_port *p)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	return !getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &err, &len) && !err;
+}
+
+/* How much went out; 0: nothing does now, or will, and then the port is closed. */
+static size_t put(struct ht_guest_port *p, const char *s, size_t len)
+{
+	ssize_t n = p->vsock_port ? send(p->fd, s, len, MSG_NOSIGNAL | MSG_DONTWAIT)
+				  : write(p->fd, s, len);
+
+	if (n >= 0)
+		return n;
+	if (errno != EAGAIN && errno != EINTR && (errno != ENOTCONN || !is_connecting(p)))
+		hang_up(p);
+	return 0;
 }
 
 /* Sends what is left of a line; true if nothing is. */
 static bool finish_line(struct ht_guest_port *p)
 {
-	ssize_t n = p->nr_rest ? put(p, p->rest, p->nr_rest) : 0;
+	size_t n = p->nr_rest ? put(p, p->rest, p->nr_rest) : 0;
 
-	if (n > 0) {
+	if (n) {
 		p->nr_rest -= n;
 		memmove(p->rest, p->rest + n, p->nr_rest);
 	}
@@ -141,7 +165,7 @@ static bool finish_line(struct ht_guest_port *p)
 
 int ht_guest_port_write(struct ht_guest_port *p, const char *line, size_t len)
 {
-	ssize_t n;
+	size_t n;
 
 	if (p->fd < 0 && p->wait--)
 		return -EAGAIN;
@@ -150,15 +174,8 @@ int ht_guest_port_write(struct ht_guest_port *p, const char *line, size_t len)
 		if (open_channel(p))
 			return -EAGAIN;
 	}
-	if (!finish_line(p))
-		return -EAGAIN;
-	n = put(p, line, len);
-	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN) {
-		close(p->fd);
-		p->fd = -1;
-		p->wait = RETRY_EPOCHS;
-	}
-	if (n <= 0)
+	n = finish_line(p) ? put(p, line, len) : 0;
+	if (!n)
 		return -EAGAIN;
 	p->nr_rest = len - n;
 	memcpy(p->rest, line + n, p->nr_rest);

@@ -16,6 +16,7 @@
 #include "journal.h"
 #include "log.h"
 #include "replace.h"
+#include "siblings.h"
 #include "sysfs.h"
 
 #define JOURNAL_DIR "/run/hypertier"
@@ -37,6 +38,7 @@ struct ht_journal {
 	int lock_fd;
 	int fd;		   /* the journal, -1 while nothing is recorded */
 	char *prefix;	   /* allowed beside /proc/sys and /sys, or NULL */
+	bool shared;	   /* it lies in JOURNAL_DIR, where others may be */
 	struct step *step; /* oldest first */
 	size_t nr, cap;
 };
@@ -314,11 +316,76 @@ static bool recorded(const struct ht_journal *j, const char *path)
 	return false;
 }
 
+struct claim {
+	const char *path;
+	char *line; /* as it begins in a journal */
+	size_t len;
+};
+
+static bool has_line(const char *dir, const struct claim *c)
+{
+	size_t len = 0;
+	char path[PATH_MAX], *text = malloc(FILE_MAX);
+	bool found;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/journal", dir);
+	f = text ? fopen(path, "re") : NULL;
+	if (f) {
+		len = fread(text, 1, FILE_MAX, f);
+		fclose(f);
+	}
+	found = len && memmem(text, len, c->line, c->len);
+	free(text);
+	return found;
+}
+
+static int has_claim(void *arg, const char *dir)
+{
+	const struct claim *c = arg;
+
+	if (!ht_journal_is_locked(dir) || !has_line(dir, c))
+		return 0;
+	pr_err("%s: the loader in %s has changed it and will put it back; two cannot share it",
+	       c->path, dir);
+	return -EBUSY;
+}
+
+/* Where the journals of other loaders are; NULL: there are none. */
+static const char *base_of(const struct ht_journal *j)
+{
+	return j->prefix ?: j->shared ? JOURNAL_DIR : NULL;
+}
+
+/* Each would put back what it found: who ends first would do so under the other. */
+static int check_claims(const struct ht_journal *j, const char *path)
+{
+	const char *base = base_of(j);
+	struct claim c = { .path = path };
+	FILE *f = base ? open_memstream(&c.line, &c.len) : NULL;
+	int err;
+
+	if (!f)
+		return base ? -ENOMEM : 0;
+	fputs("\nwrite ", f);
+	escape(f, path, true);
+	fputc(' ', f);
+	err = fclose(f) ? -ENOMEM : ht_siblings(base, j->dir_fd, has_claim, &c);
+	free(c.line);
+	return err;
+}
+
+static void forget_last(struct ht_journal *j)
+{
+	step_drop_last(j);
+	journal_rewrite(j);
+}
+
 int ht_journal_write(struct ht_journal *j, const char *path, const char *val)
 {
 	bool known = recorded(j, path);
 	char old[VALUE_MAX];
-	int err;
+	int err = 0;
 
 	if (!known) {
 		/* Checked before the path is touched at all. */
@@ -329,12 +396,12 @@ int ht_journal_write(struct ht_journal *j, const char *path, const char *val)
 			err = journal_record(j, STEP_WRITE, path, old);
 		if (err)
 			return err;
+		/* Afterwards: of two that do this at once, one at least sees the other. */
+		err = check_claims(j, path);
 	}
-	err = write_value(path, val);
-	if (err && !known) {
-		step_drop_last(j);
-		journal_rewrite(j);
-	}
+	err = err ?: write_value(path, val);
+	if (err && !known)
+		forget_last(j);
 	return err;
 }
 
@@ -653,17 +720,12 @@ static void journal_free(struct ht_journal *j)
 	free(j);
 }
 
-int ht_journal_open_allow(struct ht_journal **out, const char *dir, const char *prefix,
-			  size_t *recovered)
+static int open_one(struct ht_journal **out, const char *dir, const char *prefix, size_t *recovered)
 {
-	struct ht_journal *j;
+	struct ht_journal *j = calloc(1, sizeof(*j));
 	int err;
 
 	*out = NULL;
-	if (recovered)
-		*recovered = 0;
-	dir = dir ?: JOURNAL_DIR;
-	j = calloc(1, sizeof(*j));
 	if (!j)
 		return -ENOMEM;
 	j->dir_fd = j->lock_fd = j->fd = -1;
@@ -678,6 +740,44 @@ int ht_journal_open_allow(struct ht_journal **out, const char *dir, const char *
 		journal_free(j);
 	else
 		*out = j;
+	return err;
+}
+
+struct others {
+	const char *prefix;
+	size_t recovered;
+};
+
+/* Somebody may be starting there at this moment: then its lock says so, or is free soon. */
+static int recover_other(void *arg, const char *dir)
+{
+	struct others *o = arg;
+	struct ht_journal *j;
+	size_t nr = 0;
+
+	if (!ht_journal_is_locked(dir) && !open_one(&j, dir, o->prefix, &nr))
+		ht_journal_close(j);
+	o->recovered += nr;
+	return 0;
+}
+
+int ht_journal_open_allow(struct ht_journal **out, const char *dir, const char *prefix,
+			  size_t *recovered)
+{
+	struct others o = { .prefix = prefix };
+	size_t own = 0;
+	int err;
+
+	dir = dir ?: JOURNAL_DIR;
+	err = open_one(out, dir, prefix, &own);
+	if (!err) {
+		(*out)->shared = !strcmp(dir, JOURNAL_DIR) || below(dir, JOURNAL_DIR);
+		/* An instance that was killed may never be started again under its name. */
+		if (base_of(*out))
+			ht_siblings(base_of(*out), (*out)->dir_fd, recover_other, &o);
+	}
+	if (recovered)
+		*recovered = own + o.recovered;
 	return err;
 }
 

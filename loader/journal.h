@@ -2,9 +2,9 @@
 /*
  * What must be put back. Before the loader changes anything that outlives it (a sysctl, DAMON's
  * sysfs, a pin), it writes down how to undo it, in /run/hypertier/journal, on disk before the
- * change is made. A clean exit undoes all and removes the file; after a kill -9 the next start
- * finds it and undoes it then. An flock on /run/hypertier/lock, held while running, tells a
- * journal left behind from one in use.
+ * change is made. A clean exit undoes all and removes the file; after a kill -9 the next start, of
+ * whatever instance, finds it and undoes it then. An flock on /run/hypertier/lock, held while
+ * running, tells a journal left behind from one in use.
  *
  * The file is text. First line: "hypertier-journal 1". Then one step a line, oldest first:
  *   write PATH VALUE       undone by writing VALUE into PATH
@@ -29,14 +29,18 @@ struct ht_journal;
 int ht_journal_open(struct ht_journal **j, const char *dir, size_t *recovered);
 /* A loader holds the lock in dir: without a socket it is about to start, or to end. */
 bool ht_journal_is_locked(const char *dir);
-/* The same with a further path prefix allowed from the start, recovery included (for tests). */
+/*
+ * The same with a further path prefix allowed from the start, recovery included, and the other
+ * loaders' directories in it (for tests).
+ */
 int ht_journal_open_allow(struct ht_journal **j, const char *dir, const char *prefix,
 			  size_t *recovered);
 /*
  * Records "write old into path", where old is the file's present content, then writes val. A path
  * already recorded keeps its first old value. Of a choice such as "always [madvise] never", old is
- * the word in brackets. Paths must be below one of /proc/sys/, /sys/, or (for tests) the prefix
- * given to ht_journal_allow(), without ".."; recovery refuses any other (-EPERM).
+ * the word in brackets. -EBUSY, told, if another loader that runs has recorded path. Paths must be
+ * below one of /proc/sys/, /sys/, or (for tests) the prefix given to ht_journal_allow(), without
+ * ".."; recovery refuses any other (-EPERM).
  */
 int ht_journal_write(struct ht_journal *j, const char *path, const char *val);
 /*

@@ -37,16 +37,18 @@ static int print_knobs(const struct ht_object *o, bool json)
 
 static int help_policy(const struct ht_config *cfg)
 {
+	int rc = HT_RC_OK;
 	struct ht_object o;
-	int err;
 
 	ht_bpflog_start();
 	if (ht_object_open(&o, cfg->policy))
 		return HT_RC_POLICY;
-	err = ht_knobs_set_all(o.obj, cfg->set, cfg->nr_set, NULL);
-	err = err ?: print_knobs(&o, cfg->json);
+	if (ht_knobs_set_all(o.obj, cfg->set, cfg->nr_set, NULL))
+		rc = HT_RC_USAGE;
+	else if (print_knobs(&o, cfg->json))
+		rc = HT_RC_POLICY;
 	ht_object_close(&o);
-	return err < 0 ? HT_RC_POLICY : HT_RC_OK;
+	return rc;
 }
 
 static int run(const struct ht_config *cfg)

@@ -42,14 +42,14 @@ static const char *const pinned_maps[] = {
 	"control", "heat", "heat_index", "heat_pages", "stats", "targets", "ranges", "moves",
 };
 
-/* The name comes from a file, and goes to terminals. */
+/* The name comes from a file, and goes to terminals and between quotes. */
 static void clean_name(char *name)
 {
 	size_t i;
 
 	name[HT_NAME_LEN - 1] = '\0';
 	for (i = 0; name[i]; i++)
-		if (name[i] <= ' ' || name[i] > '~')
+		if (name[i] <= ' ' || name[i] > '~' || name[i] == '"' || name[i] == '\\')
 			name[i] = '?';
 }
 

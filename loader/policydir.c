@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -32,9 +33,11 @@ static int own_dir(char *buf, size_t size)
 char *ht_policy_find(const char *name)
 {
 	char self[PATH_MAX], path[2 * PATH_MAX];
+	struct stat st;
 	size_t i, n;
 
-	if (!access(name, F_OK))
+	/* A directory that happens to have a policy's name is not meant. */
+	if (!stat(name, &st) && !S_ISDIR(st.st_mode))
 		return strdup(name);
 	if (strchr(name, '/') || strlen(name) > NAME_MAX || own_dir(self, sizeof(self)))
 		return NULL;

@@ -9,6 +9,8 @@ int ht_block_signals(void)
 {
 	sigset_t set;
 
+	/* Who reads our output may end first, by the same Ctrl-C: we have much to undo then. */
+	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);

@@ -4,8 +4,8 @@
 #define HT_SIGNALS_H
 
 /*
- * Blocks SIGINT, SIGTERM and SIGHUP. A signalfd(2) that delivers them, the caller's to close, or a
- * negative number, with errno.
+ * Blocks SIGINT, SIGTERM and SIGHUP, ignores SIGPIPE. A signalfd(2) that delivers them, the
+ * caller's to close, or a negative number, with errno.
  */
 int ht_block_signals(void);
 

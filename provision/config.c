@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../loader/conffile.h"
 #include "../loader/log.h"
 #include "../loader/units.h"
 #include "config.h"
@@ -340,9 +341,11 @@ static char *strip(char *s)
 
 static int read_line(struct reader *r, char *line)
 {
-	char *s = strip(line), *eq;
+	char *s, *eq;
 
-	if (!*s || *s == '#')
+	ht_conffile_cut_comment(line);
+	s = strip(line);
+	if (!*s)
 		return 0;
 	if (*s == '[')
 		return section(r, s + 1);

@@ -450,6 +450,8 @@ int pv_daemon_reload(struct pv_daemon *d, char *why, size_t size)
 		pv_vm_free(old[i]);
 	}
 	free(old);
+	if (d->cfg.metrics[0] && strcmp(d->cfg.metrics, c.metrics))
+		unlink(d->cfg.metrics);
 	pv_config_free(&d->cfg);
 	d->cfg = c;
 	d->settled = false;
@@ -541,6 +543,8 @@ static void end(struct pv_daemon *d)
 		bill(d, 0);
 		save(d);
 	}
+	if (d->cfg.metrics[0] && d->ticks)
+		unlink(d->cfg.metrics); /* or its last values would be taken for present ones */
 	for (i = 0; d->vm && i < d->cfg.nr_vm; i++)
 		pv_vm_free(d->vm[i]);
 	free(d->vm);

@@ -35,7 +35,8 @@ struct pv_daemon {
 	bool paused;
 	bool settled; /* every VM has been asked what it holds */
 	bool stop;
-	char *state_text; /* as last written */
+	bool metrics_failed; /* and told */
+	char *state_text;    /* as last written */
 	FILE *record;
 	uint64_t ticks, late_ticks, reloads, state_errors;
 	double decide_ms, decide_max_ms;
@@ -50,9 +51,9 @@ struct pv_vm *pv_daemon_find(const struct pv_daemon *d, const char *name);
 struct json_object;
 /* publish.c: VMs from the first-th on, as many as fit into an answer. The caller's. */
 struct json_object *pv_status(const struct pv_daemon *d, size_t first);
-void pv_write_metrics(const struct pv_daemon *d);
+void pv_write_metrics(struct pv_daemon *d);
 int pv_record_open(struct pv_daemon *d);
-void pv_record_report(struct pv_daemon *d, const struct pv_vm *v);
+void pv_record_report(struct pv_daemon *d, struct pv_vm *v);
 /* For people. */
 void pv_print_pools(FILE *f, struct json_object *status);
 void pv_print_vms(FILE *f, struct json_object *status, bool header);

@@ -295,7 +295,7 @@ static void vm_metrics(FILE *f, const struct pv_daemon *d)
 #undef COUNTER
 }
 
-void pv_write_metrics(const struct pv_daemon *d)
+void pv_write_metrics(struct pv_daemon *d)
 {
 	char *buf = NULL;
 	size_t len = 0;
@@ -316,13 +316,33 @@ void pv_write_metrics(const struct pv_daemon *d)
 	fprintf(f, "hypertier_provision_decision_seconds %g\n", d->decide_ms / 1e3);
 	if (!fclose(f)) {
 		err = ht_replace_file(d->cfg.metrics, buf, len, 0644, false);
-		if (err && d->ticks == 1)
+		if (err && !d->metrics_failed)
 			pr_err("cannot write %s: %s", d->cfg.metrics, strerror(-err));
+		d->metrics_failed = err != 0;
 	}
 	free(buf);
 }
 
 /* ---- recording, for simulate */
+
+static void record_vm(struct pv_daemon *d, struct pv_vm *v)
+{
+	unsigned int t;
+
+	fprintf(d->record, "{\"vm\":\"%s\"", v->cfg.name);
+	for (t = 0; t < PV_TIERS; t++) {
+		const struct pv_vm_tier *vt = &v->cfg.tier[t];
+
+		if (vt->device[0])
+			fprintf(d->record,
+				",\"%s\":{\"guarantee\":%" PRIu64 ",\"limit\":%" PRIu64
+				",\"weight\":%g,\"rate\":%" PRIu64 "}",
+				pv_tier_name[t], vt->guarantee, vt->limit,
+				vt->weight * pv_config_price(&d->cfg, vt->class), vt->rate);
+	}
+	fprintf(d->record, "}\n");
+	v->recorded = true;
+}
 
 static void record_fleet(struct pv_daemon *d)
 {
@@ -336,20 +356,9 @@ static void record_fleet(struct pv_daemon *d)
 			t ? "," : "", pv_tier_name[t], d->cfg.tier[t].capacity,
 			d->cfg.tier[t].reserve);
 	fprintf(d->record, "}}\n");
-	for (i = 0; i < d->cfg.nr_vm; i++) {
-		fprintf(d->record, "{\"vm\":\"%s\"", d->cfg.vm[i].name);
-		for (t = 0; t < PV_TIERS; t++) {
-			const struct pv_vm_tier *vt = &d->cfg.vm[i].tier[t];
-
-			if (vt->device[0])
-				fprintf(d->record,
-					",\"%s\":{\"guarantee\":%" PRIu64 ",\"limit\":%" PRIu64
-					",\"weight\":%g,\"rate\":%" PRIu64 "}",
-					pv_tier_name[t], vt->guarantee, vt->limit,
-					vt->weight * pv_config_price(&d->cfg, vt->class), vt->rate);
-		}
-		fprintf(d->record, "}\n");
-	}
+	for (i = 0; i < d->cfg.nr_vm; i++)
+		record_vm(d, d->vm[i]);
+	fflush(d->record);
 }
 
 int pv_record_open(struct pv_daemon *d)
@@ -366,13 +375,16 @@ int pv_record_open(struct pv_daemon *d)
 }
 
 /* Curves are kept in terms of the device, whose size differs in a simulation. */
-void pv_record_report(struct pv_daemon *d, const struct pv_vm *v)
+void pv_record_report(struct pv_daemon *d, struct pv_vm *v)
 {
 	const struct ht_guest_report *r = &v->chan.report;
 	unsigned int i;
 
 	if (!d->record)
 		return;
+	/* It came with a configuration that was read later. */
+	if (!v->recorded)
+		record_vm(d, v);
 	fprintf(d->record, "{\"t\":%" PRIu64 ",\"vm\":\"%s\",\"base\":%" PRId64 ",\"curve\":[",
 		d->now - d->started, v->cfg.name, (int64_t)(r->capacity - v->share[0].size));
 	for (i = 0; i < r->nr_curve; i++)

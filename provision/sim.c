@@ -199,9 +199,13 @@ static struct sim_vm *find_vm(struct sim *s, const char *name)
 static bool read_vm(struct sim *s, struct json_object *o, const char *name)
 {
 	const char *habit = str_of(o, "habit");
-	struct sim_vm *v = strlen(name) < PV_NAME ? add_vm(s, name) : NULL;
 	struct json_object *t;
+	struct sim_vm *v;
 
+	/* Among events: it joined, or left and came again; then it goes on as it began. */
+	if (s->nr_event && find_vm(s, name))
+		return true;
+	v = strlen(name) < PV_NAME ? add_vm(s, name) : NULL;
 	if (!v)
 		return false;
 	for (int h = HONEST; habit && h <= REFUSER; h++)

@@ -9,7 +9,7 @@
  * then what they reported and when: curve over the capacity for tiered memory, base = what of it is
  * not the device's.
  *   {"t":1500,"vm":"a","base":N,"curve":[[N,X],...],"hot":N}
- * This is what the daemon records.
+ * This is what the daemon records; the line of a VM that joined later is before its first report.
  */
 #ifndef HT_PROVISION_SIM_H
 #define HT_PROVISION_SIM_H

@@ -34,6 +34,7 @@ struct pv_vm {
 	bool ending;   /* the hypervisor said that it ends */
 	bool paused, drain;
 	bool dry_run, evicted, warned, abuse;
+	bool recorded; /* the recording has its line */
 	pid_t pid; /* of the hypervisor, 0 = not known */
 	uint64_t pid_start;
 	uint64_t asked[PV_TIERS]; /* last asked for */

@@ -104,7 +104,8 @@ check "so has a small one" 12 "$(grep -n 'q quit' "$tmp/small" | cut -d: -f1)"
 for sig in 2 15 1 3 11 6 8; do # INT TERM HUP QUIT, SEGV ABRT FPE
 	[ $sig = 11 ] && ulimit -c 0
 	case $sig in 11 | 6 | 8) rc=$((128 + sig)) ;; *) rc=0 ;; esac
-	printf '%s\n' 'until 9 sort by heat' "signal $sig" "end 9 $rc" restored | on_tty "signal $sig"
+	# Not through a pipe: its right side could not fail this script.
+	on_tty "signal $sig" < <(printf '%s\n' 'until 9 sort by heat' "signal $sig" "end 9 $rc" restored)
 done
 on_tty silence <<END
 until 9 sort by heat
@@ -154,6 +155,12 @@ END
 wait $loader
 check "the loader ends well" 0 $?
 check "the file for Prometheus goes with it" "" "$(ls "$tmp/ht.prom" 2>/dev/null)"
+
+# ---- who reads the output ends first, as by Ctrl-C in a pipe
+"$BUILD/hypertier-load" --instance "$name" --dry-run --source page-fault --pid $faulter --epoch 100ms \
+	--stats 1 --duration 2 "$BUILD/policies/range.bpf.o" 2>&1 | true
+check "with nobody to read what it prints, the loader runs on and ends well" "0 0" "${PIPESTATUS[*]}"
+check "and leaves nothing" "" "$(ls $pins/$name /run/hypertier/$name/journal 2>/dev/null)"
 { kill -9 $faulter; wait $faulter; } 2>/dev/null
 
 # ---- heat map and replay of the recording
@@ -188,6 +195,10 @@ check "the recording's PNG shows what its SVG says" "$("$BUILD/tests/lab/jget" "
 	"$("$BUILD/tests/lab/jget" "$tmp/compare" same)"
 "$BUILD/replay" --trace "$tmp/trace" "$BUILD/policies/range.bpf.o" >"$tmp/replay" 2>&1
 check "the recording replays" 0 $?
+lacks "what the best share would be is not known" "$tmp/replay" '-100'
+"$BUILD/replay" --trace "$tmp/trace" --json /dev/full range >"$tmp/replay" 2>&1
+check "a result that cannot be written, and a policy by name" 1 $?
+contains "it is said" "$tmp/replay" "cannot write /dev/full"
 
 # ---- hostile recordings
 hostile() { "$map" "$1" -o "$tmp/x.svg" >"$tmp/hostile" 2>&1; check "$2" 1 $?; contains "$2: it says why" "$tmp/hostile" "$3"; }

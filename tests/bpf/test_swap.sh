@@ -327,7 +327,7 @@ test_failures()
 	refused "too slow in its trial" "too slow: [0-9]+ ms to rank" "$bad/bad_slow.bpf.o"
 	if wait_for 10 numbers_are "$objects"; then ok "none of them left a program or map"; else
 		not_ok "none of them left a program or map (want $objects, got $(object_numbers))"; fi
-	ht --duration 5 "$policies/recency.bpf.o" >"$tmp/ok.out" 2>"$tmp/ok.err"
+	ht --budget 5 "$policies/recency.bpf.o" >"$tmp/ok.out" 2>"$tmp/ok.err"
 	check "a good one is taken all the same" "0 recency" "$? $(now policy)"
 	contains "who meant to start a loader is warned" "$tmp/ok.err" "only --set counts; .*--instance"
 	survives

@@ -140,6 +140,18 @@ test_completion()
 	check "of commands" "validate" "$(complete_words hypertier-load val)"
 	check "of policies" "threshold.bpf.o" "$(complete_words hypertier-load thr)"
 	check "of a companion's options" "--no-color" "$(complete_words hypertier-top --no)"
+	check "of backends" "move_pages" "$(complete_words hypertier-load --backend mo)"
+	# A tenant chooses its process's name, root completes it.
+	ln -s /bin/sleep "$dir/\$(>x)"
+	(cd "$dir" && exec "./\$(>x)" 60) &
+	named=$!
+	wait_for 10 grep -qxF '$(>x)' /proc/$named/comm || not_ok "a process of that name runs"
+	(cd "$dir" && ln -sfn "$OLDPWD/packaging" packaging && PATH=$OLDPWD/$BUILD:$PATH complete_words hypertier-load --comm '') >"$dir/names"
+	kill $named
+	wait $named 2>/dev/null
+	contains "names of processes are offered" "$dir/names" '^bash$'
+	lacks "but none that a shell would run" "$dir/names" '[$(]'
+	check "nor is it run" "no" "$([[ -e $dir/x ]] && echo yes || echo no)"
 }
 
 # The programs start no others, but for tests' own.

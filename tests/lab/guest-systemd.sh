@@ -128,9 +128,14 @@ test_no_use()
 
 test_removal()
 {
+	printf 'policy = none\nepoch = 250ms\ncomm = subject\nsource = page-fault\n' >/etc/hypertier/b.conf
+	systemctl enable --now hypertier@b.service 2>/dev/null
+	check "an instance beside it" active "$(systemctl is-active hypertier@b.service)"
 	dpkg --remove hypertier-tools >$tmp/dpkg 2>&1
 	check "removing the package" 0 $?
 	check "stops the service" inactive "$(systemctl is-active $unit)"
+	check "and the instance" inactive "$(systemctl is-active hypertier@b.service)"
+	check "and starts neither at the next boot" "" "$(ls /etc/systemd/system/multi-user.target.wants 2>/dev/null | grep hypertier)"
 	check "and leaves no pin" "" "$(ls /sys/fs/bpf)"
 }
 

@@ -321,14 +321,14 @@ test_killed()
 compared='null'
 compare()
 {
-	local how n ns json=()
+	local how n ns each json=()
 	declare -A total moves less
 
 	for how in fixed ideal divided; do
-		read -r total[$how] moves[$how] < <(for n in $guests; do model $n ${began_with[$how]}; echo; done |
-			awk '{ s += $1; m += $2 } END { printf "%.3f %.3f\n", s, m }')
+		each=$(for n in $guests; do model $n ${began_with[$how]}; echo; done)
+		read -r total[$how] moves[$how] < <(awk '{ s += $1; m += $2 } END { printf "%.3f %.3f\n", s, m }' <<<"$each")
 		less[$how]=$(awk "BEGIN { printf \"%.1f\", 100 * (1 - ${total[$how]} / ${total[fixed]}) }")
-		ns=$(for n in $guests; do model $n ${began_with[$how]} | cut -d ' ' -f 3- | tr ' ' ,; done | paste -sd ' ')
+		ns=$(cut -d ' ' -f 3- <<<"$each" | tr ' ' , | paste -sd ' ')
 		echo "#| $how: modelled time ${total[$how]} s, of it moves ${moves[$how]} s; ns per update of ${guests// /, }: $ns"
 		json+=("\"$how\":{\"seconds\":${total[$how]},\"moves_seconds\":${moves[$how]},\"less_percent\":${less[$how]},\"ns_per_update\":[[${ns// /],[}]]}")
 	done

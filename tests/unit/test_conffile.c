@@ -209,6 +209,12 @@ static void test_bad_files(void **state)
 	assert_int_equal(chmod(file, 0644), 0);
 	assert_int_equal(take(), 0);
 	if (!geteuid()) {
+		assert_int_equal(chmod(file, 0664), 0);
+		assert_int_equal(chown(file, 0, 1000), 0);
+		assert_int_equal(take(), -EACCES);
+		assert_int_equal(chown(file, 0, 0), 0);
+		assert_int_equal(take(), 0);
+		assert_int_equal(chmod(file, 0644), 0);
 		assert_int_equal(chown(file, 1000, 1000), 0);
 		assert_int_equal(take(), -EACCES);
 	}

@@ -203,6 +203,29 @@ static void test_last_one_counts(void **state)
 
 /* ---- what is refused ---- */
 
+/* What a loader that runs already would not take is known, whatever it is. */
+static void test_start_options(void **state)
+{
+	static const char *const of_start[] = {
+		"-p 1",		 "--budget 5", "--epoch 1s",	"--source damon",
+		"--dry-run",	 "--burst 1",  "--pin-dir /x",	"--on-eject stop",
+		"--report port", "--fast 0",   "--rss-floor 1G"
+	};
+	struct ht_config c;
+	char line[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(of_start) / sizeof(of_start[0]); i++) {
+		snprintf(line, sizeof(line), "%s p.o", of_start[i]);
+		parse(&c, line);
+		assert_true(c.start_options);
+		ht_config_free(&c);
+	}
+	parse(&c, "--set a=1 --instance b -j -v p.o");
+	assert_false(c.start_options);
+	ht_config_free(&c);
+}
+
 static void test_usage_errors(void **state)
 {
 	static const char *const line[] = {
@@ -351,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_every_option),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_last_one_counts),
+		cmocka_unit_test(test_start_options),
 		cmocka_unit_test(test_usage_errors),
 		cmocka_unit_test(test_hostile_numbers),
 		cmocka_unit_test(test_many_targets),

@@ -273,6 +273,50 @@ static void test_busy(void **state)
 	ht_journal_close(open_ok(e, NULL));
 }
 
+static void change(const struct env *e, struct ht_journal *j)
+{
+	if (ht_journal_write(j, path_of(e, "knob"), "2"))
+		_exit(3);
+}
+
+/* A killed instance's changes are undone by whichever starts next; a running one's are its own. */
+static void test_siblings(void **state)
+{
+	struct env *e = *state, a = *e, b = *e;
+	struct ht_journal *ja, *jb;
+	size_t recovered = 0;
+	struct fs_log log;
+
+	snprintf(a.run, sizeof(a.run), "%s/a", e->dir);
+	snprintf(b.run, sizeof(b.run), "%s/b", e->dir);
+	fs_put(e->dir, "knob", "1\n");
+	run_and_kill(&a, change);
+	assert_string_equal(fs_get(e->dir, "knob"), "2");
+	jb = open_ok(&b, &recovered);
+	assert_int_equal(recovered, 1);
+	assert_string_equal(fs_get(e->dir, "knob"), "1");
+	assert_false(fs_exists(a.run, "journal"));
+
+	ja = open_ok(&a, &recovered);
+	assert_int_equal(recovered, 0);
+	assert_int_equal(ht_journal_write(ja, path_of(e, "knob"), "2"), 0);
+	fs_put(e->dir, "kno", "x\n");
+	assert_int_equal(ht_journal_write(jb, path_of(e, "kno"), "y"), 0);
+	fs_log_start(&log);
+	assert_int_equal(ht_journal_write(jb, path_of(e, "knob"), "3"), -EBUSY);
+	assert_non_null(strstr(fs_log_end(&log), a.run));
+	assert_string_equal(fs_get(e->dir, "knob"), "2");
+	ht_journal_close(jb);
+	assert_string_equal(fs_get(e->dir, "knob"), "2");
+	jb = open_ok(&b, &recovered);
+	assert_int_equal(recovered, 0);
+	ht_journal_close(ja);
+	assert_string_equal(fs_get(e->dir, "knob"), "1");
+	assert_int_equal(ht_journal_write(jb, path_of(e, "knob"), "3"), 0);
+	ht_journal_close(jb);
+	assert_string_equal(fs_get(e->dir, "knob"), "1");
+}
+
 static void test_refuses_paths(void **state)
 {
 	static const char *const bad[] = {
@@ -437,6 +481,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kill_and_recover, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn_anywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_siblings, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recovery_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_corrupt, setup, teardown),

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <termios.h>
 
 #include "test_util.h"
 
@@ -326,9 +327,59 @@ static void test_never_blocks(void **state)
 	assert_int_equal(ht_guest_port_open(&port, "/etc/passwd"), -ENOTTY);
 }
 
+/* A terminal, by a name that stays: a port that takes a part of a line when it is nearly full. */
+static int open_terminal(const char *name)
+{
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+	struct termios raw;
+
+	assert_true(fd >= 0 && !grantpt(fd) && !unlockpt(fd));
+	assert_int_equal(tcgetattr(fd, &raw), 0);
+	cfmakeraw(&raw);
+	assert_int_equal(tcsetattr(fd, TCSANOW, &raw), 0);
+	unlink(name);
+	assert_int_equal(symlink(ptsname(fd), name), 0);
+	return fd;
+}
+
+/* The host goes while half a line is out: the port is opened anew, and begins with a whole one. */
+static void test_gone_in_a_line(void **state)
+{
+	char dir[] = "/tmp/ht-port-XXXXXX", name[64], line[1000], buf[sizeof(line)];
+	struct ht_guest_port *port;
+	size_t out = 0;
+	ssize_t n;
+	int fd, i;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(name, sizeof(name), "%s/port", dir);
+	memset(line, 'x', sizeof(line));
+	line[0] = 'b';
+	line[sizeof(line) - 1] = '\n';
+	fd = open_terminal(name);
+	assert_int_equal(ht_guest_port_open(&port, name), 0);
+	for (i = 0; i < 100000 && !ht_guest_port_write(port, line, sizeof(line)); i++)
+		;
+	assert_true(i < 100000);
+	close(fd);
+	fd = open_terminal(name);
+	for (i = 0; i < 1000 && ht_guest_port_write(port, line, sizeof(line)); i++)
+		;
+	assert_true(i < 1000);
+	while (out < sizeof(line) && (n = read(fd, buf + out, sizeof(buf) - out)) > 0)
+		out += n;
+	assert_int_equal(out, sizeof(line));
+	assert_memory_equal(buf, line, out);
+	ht_guest_port_close(port);
+	close(fd);
+	unlink(name);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_gone_in_a_line),
 		cmocka_unit_test(test_good),	     cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_fuzz),	     cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_flood),	     cmocka_unit_test(test_adopt),

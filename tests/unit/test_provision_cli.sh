@@ -21,7 +21,8 @@ cat >"$tmp/conf" <<CONF
 [daemon]
 period = 100ms
 state = $tmp/state
-metrics = $tmp/metrics.prom
+metrics = $tmp/metrics.prom # blank, then # begins a comment
+record = $tmp/record
 [tier fast]
 capacity = 1G
 [class gold]
@@ -63,6 +64,8 @@ rc "an unknown command is 2" 2 fly
 rc "a command without its argument is 2" 2 run
 rc "a good configuration is 0" 0 check "$tmp/conf"
 contains "... and says what is guaranteed" "$tmp/out" '768 guaranteed'
+sed -n '/^## Configuration/,/^A new VM/s/^    //p' docs/provision.md >"$tmp/documented"
+rc "the file of docs/provision.md is a good configuration" 0 check "$tmp/documented"
 sed 's/256M/600M/' "$tmp/conf" >"$tmp/greedy"
 rc "more guaranteed than there is is 3" 3 check "$tmp/greedy"
 contains "... and names line and VM" "$tmp/err" 'greedy:[0-9]+: VM b does not fit'
@@ -80,6 +83,10 @@ contains "... whole" "$tmp/out" '^30 VMs, [0-9]+ decisions'
 rc "10,000 VMs are decided for" 0 simulate --generate 10000 --steps 10 --json
 holds "... each time within a second (ms)" "$(sed 's/.*"decide_max_ms":\([0-9.]*\).*/\1/' "$tmp/out") < 1000"
 rc "simulate without a fleet is 2" 2 simulate
+reported() { echo "{\"t\":$2,\"vm\":\"$1\",\"base\":0,\"curve\":[[0,0],[1048576,1]],\"hot\":1048576}"; }
+{ grep -v '"t":' "$tmp/fleet"; reported vm3 0; echo '{"vm":"late"}'; reported late 500; echo '{"vm":"vm3"}'; reported vm3 900; } >"$tmp/joined"
+rc "one to which a VM came later is 0" 0 simulate "$tmp/joined"
+contains "... and has it once" "$tmp/out" '^31 VMs, '
 echo nonsense >"$tmp/trace"
 rc "simulate with nonsense is 3" 3 simulate "$tmp/trace"
 
@@ -119,6 +126,8 @@ contains "metrics" "$tmp/metrics.prom" '^hypertier_provision_vm_guarantee_bytes\
 kill -TERM $daemon
 wait $daemon
 check "SIGTERM is 0" 0 $?
+check "the metrics went with it" no "$([ -e "$tmp/metrics.prom" ] && echo yes || echo no)"
+contains "the recording has the fleet" "$tmp/record" '^\{"vm":"b","fast":\{"guarantee":268435456,'
 check "the control socket is gone" no "$([ -e "$tmp/run/control" ] && echo yes || echo no)"
 rm -f "$tmp/state"
 start -n

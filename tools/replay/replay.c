@@ -22,6 +22,7 @@
 #include "knobs.h"
 #include "log.h"
 #include "playback.h"
+#include "policydir.h"
 
 #define SETS_MAX 64
 #define TGID 1000
@@ -453,13 +454,16 @@ static int epoch(struct replay *r)
 static void print_epoch(struct replay *r, double share, double oracle)
 {
 	const struct ht_metrics *m = &r->e.metrics;
+	char best[16] = "-"; /* of a recording it is not known */
 
+	if (oracle >= 0)
+		snprintf(best, sizeof(best), "%.2f", oracle * 100);
 	if (r->e.epoch == 1 || (r->every && r->e.epoch == r->every))
 		printf("%6s %7s %7s %7s %7s %7s %9s %9s %8s %6s %6s\n", "epoch", "true %", "oracle",
 		       "heat %", "ranges", "details", "promoted", "demoted", "wasted", "ticks",
 		       "margin");
-	printf("%6u %7.2f %7.2f %7.2f %7lu %7lu %9lu %9lu %8lu %6lu %6.2f\n", r->e.epoch,
-	       share * 100, oracle * 100, m->fast_share * 100, m->ranges, m->details, m->promoted,
+	printf("%6u %7.2f %7s %7.2f %7lu %7lu %9lu %9lu %8lu %6lu %6.2f\n", r->e.epoch,
+	       share * 100, best, m->fast_share * 100, m->ranges, m->details, m->promoted,
 	       m->demoted, m->wasted, m->ticks, r->e.margin);
 }
 
@@ -487,13 +491,35 @@ static int run(struct replay *r)
 	return err < 0 ? err : 0;
 }
 
-static void summary(struct replay *r)
+static int append_json(const struct replay *r, double share, double oracle)
+{
+	const struct ht_metrics *m = &r->e.metrics;
+	FILE *f = fopen(r->json, "a");
+	char best[16] = "null";
+	int err;
+
+	if (oracle >= 0)
+		snprintf(best, sizeof(best), "%.5f", oracle);
+	if (f)
+		fprintf(f,
+			"{\"policy\":\"%s\",\"footprint\":%lu,\"fast\":%lu,\"fast_share\":%.5f,"
+			"\"oracle\":%s,\"promoted\":%lu,\"demoted\":%lu,\"wasted\":%lu,"
+			"\"decide_ms\":%.3f,\"decide_ms_max\":%.3f,\"ranges\":%lu}\n",
+			m->policy, r->footprint, r->fast, share, best, m->promoted, m->demoted,
+			m->wasted, r->ms_decide / r->e.epoch, r->ms_max, m->ranges);
+	if (f && !fclose(f))
+		return 0;
+	err = -errno;
+	pr_err("cannot write %s: %s", r->json, strerror(-err));
+	return err;
+}
+
+static int summary(const struct replay *r)
 {
 	const struct ht_metrics *m = &r->e.metrics;
 	double share = r->counted ? r->sum_share / r->counted : 0;
 	double oracle = r->counted ? r->sum_oracle / r->counted : 0;
 	double moved = m->promoted + m->demoted;
-	FILE *f;
 
 	printf("policy %s: fast share %.2f %%", m->policy, share * 100);
 	if (oracle > 0)
@@ -503,20 +529,7 @@ static void summary(struct replay *r)
 	       "epoch, %.2f at most; %lu ranges\n",
 	       moved / 256, moved > 0 ? m->wasted / moved * 100 : 0, r->ms_decide / r->e.epoch,
 	       r->ms_max, m->ranges);
-	if (!r->json)
-		return;
-	f = fopen(r->json, "a");
-	if (!f) {
-		pr_err("%s: %s", r->json, strerror(errno));
-		return;
-	}
-	fprintf(f,
-		"{\"policy\":\"%s\",\"footprint\":%lu,\"fast\":%lu,\"fast_share\":%.5f,\"oracle\":"
-		"%.5f,\"promoted\":%lu,\"demoted\":%lu,\"wasted\":%lu,\"decide_ms\":%.3f,"
-		"\"decide_ms_max\":%.3f,\"ranges\":%lu}\n",
-		m->policy, r->footprint, r->fast, share, oracle, m->promoted, m->demoted, m->wasted,
-		r->ms_decide / r->e.epoch, r->ms_max, m->ranges);
-	fclose(f);
+	return r->json ? append_json(r, share, oracle) : 0;
 }
 
 static void set_defaults(struct replay *r)
@@ -577,11 +590,17 @@ int main(int argc, char **argv)
 				   .gen = { .hot_share = 0.9, .scan_share = 0.5, .theta = 0.99 },
 				   .cfg = { .epoch_ms = HT_EPOCH_MS,
 					    .budget_bytes = (uint64_t)HT_BUDGET_MIB << 20 } };
+	char *path;
 	int err;
 
 	argp_program_version = "replay " HT_VERSION;
 	argp_err_exit_status = HT_RC_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &r);
+	path = ht_policy_find(r.policy);
+	if (path)
+		r.policy = path;
+	else
+		ht_policy_say_where(r.policy);
 	ht_log_set_level(HT_LOG_INFO + r.cfg.verbose);
 	ht_bpflog_start();
 	err = open_trace(&r);
@@ -598,8 +617,9 @@ int main(int argc, char **argv)
 		if (err)
 			pr_err("epoch %u: %s", r.e.epoch, strerror(-err));
 		else
-			summary(&r);
+			err = summary(&r);
 	}
 	close_all(&r);
+	free(path);
 	return err ? HT_RC_ERROR : HT_RC_OK;
 }
