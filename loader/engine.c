@@ -280,6 +280,7 @@ static int start(struct ht_engine *e)
 		return HT_RC_ERROR;
 	if (ht_source_open(&e->source, source, &e->source_opts, &e->policy->src, e->journal))
 		return HT_RC_SOURCE;
+	ht_pace_bound(&e->pace, ht_source_densest(e->source));
 	if (ht_engine_init_policy(e, e->policy))
 		return HT_RC_POLICY;
 	ht_swap_hook(e);

@@ -85,9 +85,11 @@ struct ht_engine {
 	double margin;	    /* by how much an exchange must raise the density, see epoch.c */
 	double moved_of_late, wasted_of_late;
 	struct ht_pace pace;
+	uint64_t throttled, throttled_before; /* events of the source, last epoch; up to then */
 	double sample_rate; /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
 	struct ht_guest_port *guest_port; /* NULL: the host is told nothing */
+	struct ht_vmstat vmstat; /* where the host is told: as this epoch found it */
 	struct ht_kernel_moves kernel_moves;
 	bool simulated;	     /* tools/replay: spaces, samples and free memory are made up */
 	uint64_t sim_period; /* then: accesses per sample */

@@ -122,6 +122,10 @@ int ht_epoch_samples(struct ht_engine *e)
 	if (!e->simulated && !ht_source_stats(e->source, &st)) {
 		e->metrics.samples_due = e->source_former.due + st.due;
 		e->metrics.samples_lost = e->source_former.lost + st.lost;
+		/* One that was opened anew at a swap counts from 0. */
+		e->throttled =
+			st.throttled > e->throttled_before ? st.throttled - e->throttled_before : 0;
+		e->throttled_before = st.throttled;
 	}
 	n = e->metrics.samples_counted - before;
 	e->sample_rate += (n - e->sample_rate) / (e->epoch < 8 ? e->epoch : 8);
@@ -224,9 +228,9 @@ static uint64_t moved_unasked(struct ht_engine *e)
 {
 	const struct ht_migrate *m = e->mover.migrate;
 
-	if (!e->guest_port || !m)
+	if (!e->guest_port || !m || ht_vmstat_read(e->roots, &e->vmstat))
 		return 0;
-	return ht_kernel_moves(&e->kernel_moves, e->roots, ht_migrate_stats(m)->copied);
+	return ht_kernel_moves(&e->kernel_moves, e->vmstat.migrated, ht_migrate_stats(m)->copied);
 }
 
 static void refresh_placement(struct ht_engine *e)
@@ -243,6 +247,8 @@ static void refresh_placement(struct ht_engine *e)
 		if (s->error)
 			continue;
 		max = ht_space_due(s, spots, moved);
+		if (max == HT_SPACE_DUE_MIN && !ht_space_turn(i, e->nr_space, e->epoch))
+			continue;
 		n = ht_space_refresh(s, e->placement, &e->tiers, e->epoch, max);
 		if (n < 0)
 			s->error = n;
@@ -254,9 +260,14 @@ static void refresh_placement(struct ht_engine *e)
  * or a few tiles, so that a small budget moves whole tiles less often instead of never.
  */
 #define BUDGET_MIN_PAGES (4 * HT_TILE_PAGES)
+static double budget_per_s(const struct ht_engine *e)
+{
+	return e->cfg->budget_bytes >> HT_PAGE_SHIFT;
+}
+
 static uint64_t budget(struct ht_engine *e)
 {
-	double per_s = e->cfg->budget_bytes >> HT_PAGE_SHIFT;
+	double per_s = budget_per_s(e);
 	double most = per_s > BUDGET_MIN_PAGES ? per_s : BUDGET_MIN_PAGES;
 
 	e->budget += per_s * e->cfg->epoch_ms / 1000;
@@ -373,7 +384,7 @@ static int decide(struct ht_engine *e, const struct ht_plan_params *p)
 	err = ht_ranges_build(&e->ranges, e->space, e->nr_space, &e->heat, e->epoch);
 	if (err)
 		return err;
-	e->plan.nr = 0;
+	ht_plan_clear(&e->plan);
 	if (e->observe)
 		return 0;
 	fill_tick(e, p, &t);
@@ -440,6 +451,19 @@ static double clamp(double v, double min, double max)
 	return v < min ? min : v > max ? max : v;
 }
 
+/*
+ * Where fewer samples come, whatever is told in samples an epoch is too high by that much. Where
+ * more do, tiles' rates rise by themselves, and with them what is known.
+ */
+static void follow_period(struct ht_engine *e, double share)
+{
+	e->sample_rate *= share;
+	if (share >= 1)
+		return;
+	ht_heatmap_thin(&e->heat, share);
+	ht_outlook_thin(&e->ranges.outlook, share);
+}
+
 static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
 {
 	const struct ht_metrics *m = &e->metrics, *b = &e->before;
@@ -447,14 +471,17 @@ static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
 		.samples = m->samples_counted - b->samples_counted,
 		.due = m->samples_due - b->samples_due,
 		.lost = m->samples_lost - b->samples_lost,
+		.throttled = e->throttled,
 		.moved = moved,
+		.budget = budget_per_s(e) * e->cfg->epoch_ms / 1000,
 		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
 		.shifted = shifted,
 	};
-	unsigned int former = e->source->density, density = ht_pace_next(&e->pace, &epoch);
+	unsigned int density = ht_pace_next(&e->pace, &epoch);
+	uint64_t former = e->source->period;
 	int err;
 
-	if (density == former)
+	if (density == e->source->density)
 		return;
 	err = ht_source_set_density(e->source, density);
 	if (err) {
@@ -462,7 +489,7 @@ static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
 		ht_pace_init(&e->pace, 1);
 		return;
 	}
-	e->sample_rate *= (double)density / former;
+	follow_period(e, (double)former / e->source->period);
 	pr_debug("epoch %u: %u samples in the place of one", e->epoch, density);
 }
 

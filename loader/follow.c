@@ -104,18 +104,25 @@ static void removed(void *arg, const struct ht_proc *p)
 	pr_debug("target %s (%d) is gone", p->comm, p->tgid);
 }
 
-/* The address space was replaced: nothing known of it holds any more. */
+/* Nothing known of it holds any more. */
+static void forget(struct ht_space *s, uint32_t life)
+{
+	pid_t tgid = s->tgid;
+
+	ht_space_free(s);
+	ht_space_init(s, tgid);
+	s->life = life;
+}
+
+/* The address space was replaced. */
 static void execed(struct ht_engine *e, pid_t tgid)
 {
 	struct ht_space *s = find_space(e, tgid);
 
 	ht_heatmap_release(&e->heat, tgid, 0, ~0ULL);
 	ht_placement_forget(e->placement, tgid);
-	if (!s)
-		return;
-	ht_space_free(s);
-	ht_space_init(s, tgid);
-	s->life = e->lives++;
+	if (s)
+		forget(s, e->lives++);
 }
 
 /* It came and went between two looks: it never was on our list, but may have been sampled. */
@@ -177,20 +184,9 @@ static bool due(const struct ht_engine *e, unsigned int every_ms)
 }
 
 /* Heat of memory that was unmapped: tiles still without a spot after a fresh look. */
-static void release_orphans(struct ht_engine *e, struct ht_space *s)
+static bool is_orphan(uint64_t va, void *space)
 {
-	size_t first, nr = ht_heatmap_of(&e->heat, s->tgid, &first), i, n = 0;
-	uint64_t *va = calloc(nr ? nr : 1, sizeof(*va));
-
-	for (i = 0; va && i < nr; i++) {
-		uint64_t at = HT_KEY_VA(e->heat.live[first + i].key);
-
-		if (!ht_space_find(s, at))
-			va[n++] = at;
-	}
-	for (i = 0; i < n; i++)
-		ht_heatmap_release(&e->heat, s->tgid, va[i], va[i] + HT_TILE_SIZE);
-	free(va);
+	return !ht_space_find(space, va);
 }
 
 static void update_space(struct ht_engine *e, struct ht_space *s)
@@ -210,8 +206,34 @@ static void update_space(struct ht_engine *e, struct ht_space *s)
 	ht_space_join(s, &e->heat);
 	if (!s->orphans)
 		return;
-	release_orphans(e, s);
+	ht_heatmap_release_if(&e->heat, s->tgid, is_orphan, s);
 	ht_space_join(s, &e->heat);
+}
+
+/* The loader has given up the capability to signal others' processes, and is told so. */
+static bool is_there(pid_t tgid)
+{
+	return !kill(tgid, 0) || errno == EPERM;
+}
+
+/*
+ * A space whose pages cannot be asked for takes no part: what is known of it gets old, and would be
+ * planned with each epoch, for nothing. Most errors pass (no file descriptor, no memory), so it is
+ * tried again when mappings are due; not so -EPERM, which may be of moving alone.
+ */
+static void rest(struct ht_engine *e, struct ht_space *s)
+{
+	int err = s->error;
+
+	if (err == -ESRCH)
+		return;
+	if (s->nr) {
+		pr_debug("target %d is left alone: %s", s->tgid, strerror(-err));
+		forget(s, s->life);
+		s->error = err;
+	}
+	if (err != -EPERM && err != -ENOENT && due(e, MAP_MS))
+		s->error = 0;
 }
 
 int ht_follow_epoch(struct ht_engine *e)
@@ -229,10 +251,12 @@ int ht_follow_epoch(struct ht_engine *e)
 	for (i = 0; i < e->nr_space;) {
 		struct ht_space *s = e->space[i];
 
+		if (s->error)
+			rest(e, s);
 		if (!s->error)
 			update_space(e, s);
 		/* Its address space is gone, but not the process: it execs just now. */
-		if (s->error == -ESRCH && !kill(s->tgid, 0)) {
+		if (s->error == -ESRCH && is_there(s->tgid)) {
 			execed(e, s->tgid);
 			i++;
 			continue;

@@ -15,7 +15,6 @@
 #include "engine.h"
 #include "guest_report.h"
 #include "log.h"
-#include "vmstat.h"
 
 #define VSOCK_MAX (VMADDR_PORT_ANY - 1)
 #define HOT_SHARE 0.5	/* of the average density: what counts as hot */
@@ -235,16 +234,6 @@ void ht_guest_curve(const struct ht_ranges *rs, uint32_t *order, struct ht_guest
 	add_point(r, pages, 1);
 }
 
-/* Pages that the kernel had thrown out and that were wanted back. */
-static uint64_t read_refaults(const struct ht_roots *roots)
-{
-	static const char *const name[] = { "workingset_refault_anon", "workingset_refault_file",
-					    NULL };
-	uint64_t sum;
-
-	return ht_vmstat_sum(roots, name, &sum) ? 0 : sum;
-}
-
 /* Read anew: it goes with the pages as they are after this epoch's moves. */
 static void fill_memory(const struct ht_engine *e, struct ht_guest_report *r)
 {
@@ -275,7 +264,7 @@ static double ratio(uint64_t part, uint64_t all)
 
 static void fill(struct ht_guest_port *p, const struct ht_engine *e, struct ht_guest_report *r)
 {
-	uint64_t refaults = read_refaults(e->roots), moved, wasted = e->metrics.wasted;
+	uint64_t refaults = e->vmstat.refaulted, moved, wasted = e->metrics.wasted;
 	double epoch_s = e->cfg->epoch_ms / 1000.0;
 
 	moved = e->metrics.promoted + e->metrics.demoted;

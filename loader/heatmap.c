@@ -433,6 +433,15 @@ int ht_heatmap_collect(struct ht_heatmap *hm)
 	return 0;
 }
 
+void ht_heatmap_thin(struct ht_heatmap *hm, double share)
+{
+	size_t i;
+
+	for (i = 0; i < hm->nr_live; i++)
+		hm->live[i].rate *= share;
+	hm->rate_total *= share;
+}
+
 size_t ht_heatmap_of(const struct ht_heatmap *hm, pid_t tgid, size_t *first)
 {
 	uint64_t lo_key = HT_KEY(tgid, 0), hi_key = HT_KEY(tgid + 1U, 0);
@@ -457,14 +466,13 @@ size_t ht_heatmap_of(const struct ht_heatmap *hm, pid_t tgid, size_t *first)
 	return end - *first;
 }
 
-size_t ht_heatmap_release(struct ht_heatmap *hm, pid_t tgid, uint64_t start, uint64_t end)
+size_t ht_heatmap_release_if(struct ht_heatmap *hm, pid_t tgid,
+			     bool (*gone)(uint64_t va, void *arg), void *arg)
 {
 	size_t first, nr = ht_heatmap_of(hm, tgid, &first), i, out = first, freed = 0;
 
 	for (i = first; i < first + nr; i++) {
-		uint64_t va = HT_KEY_VA(hm->live[i].key);
-
-		if (va >= start && va < end && !release_tile(hm, hm->live[i].id)) {
+		if (gone(HT_KEY_VA(hm->live[i].key), arg) && !release_tile(hm, hm->live[i].id)) {
 			freed++;
 			continue;
 		}
@@ -475,6 +483,24 @@ size_t ht_heatmap_release(struct ht_heatmap *hm, pid_t tgid, uint64_t start, uin
 	hm->nr_live -= freed;
 	hm->stats.released += freed;
 	return freed;
+}
+
+struct stretch {
+	uint64_t start, end;
+};
+
+static bool is_within(uint64_t va, void *arg)
+{
+	const struct stretch *s = arg;
+
+	return va >= s->start && va < s->end;
+}
+
+size_t ht_heatmap_release(struct ht_heatmap *hm, pid_t tgid, uint64_t start, uint64_t end)
+{
+	struct stretch s = { start, end };
+
+	return ht_heatmap_release_if(hm, tgid, is_within, &s);
 }
 
 static int cmp_u32(const void *a, const void *b)

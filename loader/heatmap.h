@@ -94,8 +94,16 @@ void ht_heatmap_free(struct ht_heatmap *hm);
  * hot passes it within a few epochs. The caller lowers burst while bursts mislead it.
  */
 int ht_heatmap_collect(struct ht_heatmap *hm);
+/*
+ * Samples will come at this share of their rate so far, below 1: so do the tiles' rates. Else many
+ * would count as stopped, which of them by chance.
+ */
+void ht_heatmap_thin(struct ht_heatmap *hm, double share);
 /* Frees tiles of a process, all or within [start, end). Returns how many. */
 size_t ht_heatmap_release(struct ht_heatmap *hm, pid_t tgid, uint64_t start, uint64_t end);
+/* Frees those for whose address gone() is true, in one pass: one by one, each would cost a pass. */
+size_t ht_heatmap_release_if(struct ht_heatmap *hm, pid_t tgid,
+			     bool (*gone)(uint64_t va, void *arg), void *arg);
 /* Frees the coldest tiles until enough are free. Returns how many. */
 size_t ht_heatmap_evict(struct ht_heatmap *hm);
 /*

@@ -214,8 +214,8 @@ static void adapt(size_t *chunk, size_t nr, uint64_t ns, size_t floor)
 {
 	if (ns > CALL_MAX_NS)
 		*chunk = nr / 2 > floor ? nr / 2 : floor;
-	else if (nr == *chunk && 2 * ns < CALL_MAX_NS && *chunk < CHUNK_MAX)
-		*chunk *= 2;
+	else if (nr == *chunk && 2 * ns < CALL_MAX_NS)
+		*chunk = *chunk < CHUNK_MAX / 2 ? *chunk * 2 : CHUNK_MAX;
 }
 
 int ht_migrate_move(struct ht_migrate *m, struct ht_migrate_batch *b)

@@ -67,12 +67,13 @@ static int read_info(struct ht_object *o)
 			break;
 		o->info = *info;
 		clean_name(o->info.name);
-		if (info->abi == HT_ABI_VERSION)
+		if (HT_ABI_OF_VERSION(info->abi) == HT_ABI_VERSION &&
+		    HT_ABI_OF_MINOR(info->abi) <= HT_ABI_MINOR)
 			return 0;
-		pr_err("%s: policy '%s' was built for ABI %u, this loader speaks ABI %u: rebuild "
-		       "it "
-		       "with the headers of this version",
-		       o->path, o->info.name, info->abi, HT_ABI_VERSION);
+		pr_err("%s: policy '%s' was built for ABI %u.%u, this loader speaks ABI %u.%u: "
+		       "rebuild it with the headers of this version",
+		       o->path, o->info.name, HT_ABI_OF_VERSION(info->abi),
+		       HT_ABI_OF_MINOR(info->abi), HT_ABI_VERSION, HT_ABI_MINOR);
 		return -EPROTO;
 	}
 	pr_err("%s: not a HyperTier policy (no policy information in section .rodata.policy; does "

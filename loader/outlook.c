@@ -151,6 +151,14 @@ int ht_outlook_learn(struct ht_outlook *o, const struct ht_heatmap *hm)
 	return 0;
 }
 
+void ht_outlook_thin(struct ht_outlook *o, double share)
+{
+	uint32_t i;
+
+	for (i = 0; i < o->cap; i++)
+		o->rate[i] *= share;
+}
+
 /* As the classes are wide, steady tiles of one have more than Poisson's variance: a little. */
 double ht_outlook_dispersion(const struct ht_outlook *o, double rate)
 {

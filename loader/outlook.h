@@ -30,6 +30,8 @@ struct ht_outlook {
 void ht_outlook_free(struct ht_outlook *o);
 /* Once per epoch, after ht_heatmap_collect(). 0 or -ENOMEM. */
 int ht_outlook_learn(struct ht_outlook *o, const struct ht_heatmap *hm);
+/* As ht_heatmap_thin(): what comes next is set against rates so much lower. */
+void ht_outlook_thin(struct ht_outlook *o, double share);
 /* The rate to expect of a tile with this one. */
 double ht_outlook(const struct ht_outlook *o, double rate);
 /*

@@ -10,6 +10,7 @@
 /* With one a page, and nothing to move for so many epochs, there is nothing to be found. */
 #define STILL 6
 #define STILL_SHARE 1000 /* of the pages, one in so many moved is next to nothing */
+#define STILL_BUDGET 8	 /* and of those that may move: of much memory they are few */
 /* Memory that comes makes it dense again when there is so many times as much as was known. */
 #define AGAIN 2
 #define LOST_SHARE 50 /* one in so many lost is too many */
@@ -17,6 +18,12 @@
 void ht_pace_init(struct ht_pace *p, unsigned int max)
 {
 	*p = (struct ht_pace){ .max = max, .limit = max };
+}
+
+void ht_pace_bound(struct ht_pace *p, unsigned int max)
+{
+	if (max < p->max)
+		ht_pace_init(p, max);
 }
 
 static void begin(struct ht_pace *p)
@@ -32,11 +39,17 @@ static bool is_known(const struct ht_pace *p, uint64_t pages)
 	return p->samples / ENOUGH >= pages || (p->samples >= pages && p->still >= STILL);
 }
 
+static bool is_still(const struct ht_pace_epoch *e)
+{
+	return e->moved <= e->pages / STILL_SHARE && e->moved <= e->budget / STILL_BUDGET;
+}
+
 static void count(struct ht_pace *p, const struct ht_pace_epoch *e)
 {
 	p->samples += e->samples;
-	p->still = e->moved > e->pages / STILL_SHARE ? 0 : p->still + 1;
-	if (p->limit > 1 && e->lost > e->due / LOST_SHARE)
+	p->still = is_still(e) ? p->still + 1 : 0;
+	/* The kernel throttles an event above kernel.perf_event_max_sample_rate. */
+	if (p->limit > 1 && (e->throttled || e->lost > e->due / LOST_SHARE))
 		p->limit /= 2;
 	if (!is_known(p, e->pages))
 		return;

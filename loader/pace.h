@@ -27,12 +27,17 @@ struct ht_pace {
 struct ht_pace_epoch {
 	uint64_t samples;   /* counted */
 	uint64_t due, lost; /* that the source should have delivered, and did not */
+	uint64_t throttled; /* times that the kernel stopped an event, as its samples were too many
+			     */
 	uint64_t moved;	    /* 4 KiB pages that changed their tier, or would have */
+	uint64_t budget;    /* 4 KiB pages that may */
 	uint64_t pages;	    /* 4 KiB pages of memory that is sampled at all */
 	bool shifted;	    /* other pages have become hot */
 };
 
 void ht_pace_init(struct ht_pace *p, unsigned int max);
+/* For a source that cannot give more than so many in the place of one. */
+void ht_pace_bound(struct ht_pace *p, unsigned int max);
 /* Samples to take in the place of one in the next epoch: from 1 to max. */
 unsigned int ht_pace_next(struct ht_pace *p, const struct ht_pace_epoch *e);
 

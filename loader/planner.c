@@ -27,6 +27,14 @@ void ht_plan_free(struct ht_plan *p)
 	memset(p, 0, sizeof(*p));
 }
 
+void ht_plan_clear(struct ht_plan *p)
+{
+	p->nr = 0;
+	p->promote = p->demote = p->hot_in_slow = 0;
+	p->misplaced_heat = 0;
+	p->cut_score = 0;
+}
+
 /* One planning run: what every step below needs. */
 struct ctx {
 	struct ht_plan *p;
@@ -542,10 +550,7 @@ void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space
 		.p = p, .rs = rs, .space = space, .hm = hm, .par = par, .budget = par->budget_pages
 	};
 
-	p->nr = 0;
-	p->promote = p->demote = p->hot_in_slow = 0;
-	p->misplaced_heat = 0;
-	p->cut_score = 0;
+	ht_plan_clear(p);
 	c.mean = mean_density(rs);
 	set_capacity(p, par, space, nr_spaces);
 	if (rs->nr > p->cap_order || !rs->nr)

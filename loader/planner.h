@@ -61,6 +61,8 @@ struct ht_plan {
 
 int ht_plan_init(struct ht_plan *p, struct ht_move *move, size_t cap, size_t max_ranges);
 void ht_plan_free(struct ht_plan *p);
+/* Nothing is planned: what an earlier plan found says nothing of now. */
+void ht_plan_clear(struct ht_plan *p);
 /* Fills items and moves; every item starts admitted. Never fails: a full plan is a shorter plan. */
 void ht_plan_make(struct ht_plan *p, const struct ht_ranges *rs, struct ht_space *const *space,
 		  size_t nr_spaces, const struct ht_heatmap *hm,

@@ -133,7 +133,7 @@ void ht_report_start(const struct ht_engine *e, const char *source_why)
 	       ht_source_detail(e->source));
 	if (*source_why)
 		printf("           (%s)\n", source_why);
-	if (e->pace.max > 1 && e->source->ops->set_density)
+	if (e->pace.max > 1)
 		printf("           up to %u samples in the place of one while there is much to "
 		       "learn\n",
 		       e->pace.max);

@@ -167,12 +167,12 @@ int ht_source_open(struct ht_source **src, enum ht_source_id id, const struct ht
 	if (!s)
 		return -ENOMEM;
 	s->ops = ops;
+	s->density = s->densest = 1;
 	err = ops->open(s, &o, bpf, journal);
 	if (err) {
 		free(s);
 		return err;
 	}
-	s->density = 1;
 	*src = s;
 	return 0;
 }
@@ -200,12 +200,17 @@ int ht_source_set_density(struct ht_source *src, unsigned int density)
 		return 0;
 	if (!density)
 		return -EINVAL;
-	if (!src->ops->set_density)
+	if (density > src->densest)
 		return -EOPNOTSUPP;
 	err = src->ops->set_density(src, density);
 	if (!err)
 		src->density = density;
 	return err;
+}
+
+unsigned int ht_source_densest(const struct ht_source *src)
+{
+	return src->densest;
 }
 
 int ht_source_epoch(struct ht_source *src, const struct ht_targets *targets)

@@ -53,7 +53,7 @@ struct ht_source_stats {
 	 * the kernel counted. 0 where nothing tells (DAMON).
 	 */
 	uint64_t due;
-	uint64_t lost;	    /* known lost: ring overrun, throttled */
+	uint64_t lost;	    /* known lost: ring overrun */
 	uint64_t throttled; /* perf throttle periods seen, where known */
 };
 
@@ -105,10 +105,11 @@ uint64_t ht_source_period(const struct ht_source *src);
 #define HT_SOURCE_GUESS 1000
 /*
  * Takes so many samples in the place of one that opts->period asks for; 1 after opening. The period
- * follows. 0, or a negative errno and nothing has changed: -EOPNOTSUPP where a source has no
- * period, or cannot change it while it runs.
+ * follows. 0, or a negative errno and nothing has changed: -EOPNOTSUPP above ht_source_densest().
  */
 int ht_source_set_density(struct ht_source *src, unsigned int density);
+/* Of the source as it was opened: 1 where it has no period, or cannot change it while it runs. */
+unsigned int ht_source_densest(const struct ht_source *src);
 /* Once per epoch: drains a ring, follows targets (DAMON, per-task events). */
 int ht_source_epoch(struct ht_source *src, const struct ht_targets *targets);
 int ht_source_stats(struct ht_source *src, struct ht_source_stats *stats);
@@ -155,7 +156,7 @@ struct ht_source_ops {
 	 * source is opened a second time.
 	 */
 	int (*rebind)(struct ht_source *src, const struct ht_source_bpf *bpf, int *old);
-	/* Optional: as ht_source_set_density(); sets src->period. */
+	/* Where open sets src->densest: as ht_source_set_density(); sets src->period. */
 	int (*set_density)(struct ht_source *src, unsigned int density);
 	int (*probe)(const struct ht_source_opts *opts, unsigned int ms,
 		     struct ht_source_probe *res);
@@ -173,6 +174,7 @@ struct ht_source {
 	char detail[256];
 	uint64_t period;      /* accesses per sample, set by open */
 	unsigned int density; /* see ht_source_set_density() */
+	unsigned int densest; /* its highest value; 1 unless open knows better */
 	void *priv;	      /* owned by the ops */
 };
 

@@ -233,6 +233,7 @@ static int emulated_open(struct ht_source *src, const struct ht_source_opts *opt
 	__atomic_store_n(&em->ring.hdr->period, period, __ATOMIC_RELEASE);
 	em->base_period = period;
 	src->period = period;
+	src->densest = period < UINT_MAX ? period : UINT_MAX;
 	src->priv = em;
 	em->record = opts->record;
 	snprintf(src->detail, sizeof(src->detail),
@@ -331,7 +332,7 @@ static int emulated_set_density(struct ht_source *src, unsigned int density)
 {
 	struct emulated *em = src->priv;
 
-	src->period = em->base_period > density ? em->base_period / density : 1;
+	src->period = em->base_period / density;
 	__atomic_store_n(&em->ring.hdr->period, src->period, __ATOMIC_RELEASE);
 	return 0;
 }

@@ -74,9 +74,12 @@ static int nr_cpu_nodes(const struct ht_roots *roots)
 
 static int hint_faults(const struct ht_roots *roots, uint64_t *nr)
 {
-	static const char *const name[] = { "numa_hint_faults", NULL };
+	struct ht_vmstat v;
+	int err = ht_vmstat_read(roots, &v);
 
-	return ht_vmstat_sum(roots, name, nr);
+	if (!err)
+		*nr = v.hint_faults;
+	return err;
 }
 
 static int hint_usable(const struct ht_source_opts *opts, char *why, size_t size)

@@ -42,7 +42,8 @@
 #define MAX_CPUS 8192
 #define PROBE_PERIOD 101 /* many samples in little time */
 #define PROBE_MS 100
-#define PROBE_DUE 50 /* fewer say nothing */
+#define PROBE_DUE 50  /* fewer say nothing */
+#define IBS_LEAST 144 /* nine sixteens */
 
 struct perf_ev {
 	int fd;
@@ -51,6 +52,7 @@ struct perf_ev {
 	uint64_t id;
 	uint64_t counted; /* events whose samples are in due_closed */
 	struct ht_perf_ring ring;
+	int cpu;    /* -1: per task */
 	pid_t tgid; /* per task */
 	uint64_t start_time;
 };
@@ -64,11 +66,12 @@ struct perf {
 	int nr_specs;
 	bool large;
 	int fentry_fd;
+	char online[1024]; /* CPUs, as last seen */
 	struct perf_ev *ev;
 	size_t nr, cap;
 	uint64_t due_closed; /* of events closed since, and at former periods */
 	uint64_t lost, throttled;
-	bool addr_warned, share_warned;
+	bool addr_warned, share_warned, task_warned;
 };
 
 static bool on_host(const struct ht_source_opts *opts)
@@ -216,6 +219,7 @@ static int ev_add(struct perf *p, unsigned int spec, pid_t pid, int cpu, const s
 	if (!ev)
 		return -ENOMEM;
 	ev->spec = spec;
+	ev->cpu = cpu;
 	ev->fd = ht_perf_open_spec(&p->spec[spec], attr_flags(p), pid, cpu, &ev->leader);
 	if (ev->fd < 0)
 		return ev->fd;
@@ -237,10 +241,20 @@ struct cpu_arg {
 	int opened;
 };
 
+static bool is_sampled(const struct perf *p, unsigned int spec, int cpu)
+{
+	size_t i;
+
+	for (i = 0; i < p->nr; i++)
+		if (p->ev[i].spec == spec && p->ev[i].cpu == cpu)
+			return true;
+	return false;
+}
+
 static int add_on_cpu(unsigned int cpu, void *arg)
 {
 	struct cpu_arg *a = arg;
-	int err = ev_add(a->p, a->spec, -1, cpu, NULL);
+	int err = is_sampled(a->p, a->spec, cpu) ? 0 : ev_add(a->p, a->spec, -1, cpu, NULL);
 
 	if (err == -ENODEV) /* offline */
 		return 0;
@@ -248,22 +262,21 @@ static int add_on_cpu(unsigned int cpu, void *arg)
 	return err;
 }
 
+static int read_online(const struct perf *p, char *online)
+{
+	ssize_t len = ht_read_str(online, sizeof(p->online), "%s/devices/system/cpu/online",
+				  p->opts.roots->sys);
+
+	return len < 0 ? len : 0;
+}
+
 static int add_system_wide(struct perf *p, unsigned int spec)
 {
 	struct cpu_arg a = { .p = p, .spec = spec };
-	char online[1024];
 	const char *cpus = p->spec[spec].cpus;
-	ssize_t len;
 	int err;
 
-	if (!*cpus) {
-		len = ht_read_str(online, sizeof(online), "%s/devices/system/cpu/online",
-				  p->opts.roots->sys);
-		if (len < 0)
-			return len;
-		cpus = online;
-	}
-	err = ht_parse_list(cpus, MAX_CPUS, add_on_cpu, &a);
+	err = ht_parse_list(*cpus ? cpus : p->online, MAX_CPUS, add_on_cpu, &a);
 	return err ? err : a.opened ? 0 : -ENODEV;
 }
 
@@ -420,6 +433,7 @@ static int perf_start(struct perf *p, char *why, size_t size)
 	err = choose_drain(p, why, size);
 	if (err || p->opts.per_task) /* per task: opened when targets come */
 		return err;
+	err = read_online(p, p->online);
 	for (i = 0; !err && i < p->nr_specs; i++) {
 		err = add_system_wide(p, i);
 		if (err)
@@ -443,6 +457,27 @@ static void perf_detail(const struct perf *p, const char *note, char *buf, size_
 		snprintf(buf + len, size - len, "; %s; %s%s%.128s",
 			 p->large ? "batched, fentry" : "one interrupt each",
 			 p->opts.per_task ? "per task" : "all CPUs", *note ? "; " : "", note);
+}
+
+/* Odd, as loops seldom have an odd number of accesses; IBS counts in sixteens, from 9 of them on.
+ */
+static uint64_t dense_period(const struct perf *p, int spec, unsigned int density)
+{
+	uint64_t base = p->base_period[spec], period = base / density;
+
+	if (density == 1)
+		return base;
+	return p->id == HT_SRC_IBS ? period & ~0xfULL : period | 1;
+}
+
+/* Threads' inherited events would keep the period they have. */
+static unsigned int densest(const struct perf *p)
+{
+	uint64_t most = p->base_period[0] / (p->id == HT_SRC_IBS ? IBS_LEAST : 1);
+
+	if (p->opts.per_task || !most)
+		return 1;
+	return most < UINT_MAX ? most : UINT_MAX;
 }
 
 static int perf_open(enum ht_source_id id, struct ht_source *src, const struct ht_source_opts *opts,
@@ -470,6 +505,7 @@ static int perf_open(enum ht_source_id id, struct ht_source *src, const struct h
 		p->base_period[i] = p->spec[i].period;
 	src->priv = p;
 	src->period = p->spec[0].period;
+	src->densest = densest(p);
 	return 0;
 }
 
@@ -557,11 +593,63 @@ static int follow_tasks(struct perf *p, const struct ht_targets *t)
 	for (i = 0; !err && i < t->nr; i++)
 		if (!covered[i])
 			err = add_process(p, &t->proc[i]);
-	if (err) {
+	if (err && !p->task_warned) {
 		ht_perf_explain(err, &p->opts, &p->spec[0], why, sizeof(why));
-		pr_err("cannot sample a target: %s", why);
+		pr_err("cannot sample all targets: %s", why);
 	}
+	p->task_warned = err != 0;
 	free(covered);
+	return err;
+}
+
+struct mask {
+	bool cpu[MAX_CPUS];
+};
+
+static int add_to_mask(unsigned int cpu, void *arg)
+{
+	struct mask *m = arg;
+
+	m->cpu[cpu] = true;
+	return 0;
+}
+
+static int close_offline(struct perf *p, const char *online)
+{
+	struct mask m = {};
+	int err = ht_parse_list(online, MAX_CPUS, add_to_mask, &m);
+	size_t i;
+
+	for (i = 0; !err && i < p->nr;) {
+		if (m.cpu[p->ev[i].cpu]) {
+			i++;
+			continue;
+		}
+		ev_close(p, &p->ev[i]);
+		p->ev[i] = p->ev[--p->nr];
+	}
+	return err;
+}
+
+/* An event ends with its CPU, and does not come back with it. */
+static int follow_cpus(struct perf *p)
+{
+	char online[sizeof(p->online)], why[256] = "";
+	int err = read_online(p, online), i;
+
+	if (err || !strcmp(online, p->online))
+		return err;
+	pr_debug("CPUs online: %s", online);
+	memcpy(p->online, online, sizeof(online));
+	err = close_offline(p, online);
+	for (i = 0; !err && i < p->nr_specs; i++) {
+		err = add_system_wide(p, i);
+		err = err == -ENODEV ? 0 : err; /* none of this kind is online */
+		if (err)
+			ht_perf_explain(err, &p->opts, &p->spec[i], why, sizeof(why));
+	}
+	if (err)
+		pr_err("CPUs have come and are not sampled: %s", *why ? why : strerror(-err));
 	return err;
 }
 
@@ -587,7 +675,7 @@ static int perf_epoch(struct ht_source *src, const struct ht_targets *targets)
 	for (i = 0; i < p->nr; i++)
 		ht_perf_ring_drain(&p->ev[i].ring, count_record, p);
 	check_addresses(p);
-	return p->opts.per_task ? follow_tasks(p, targets) : 0;
+	return p->opts.per_task ? follow_tasks(p, targets) : follow_cpus(p);
 }
 
 /*
@@ -619,19 +707,6 @@ static int perf_stats(struct ht_source *src, struct ht_source_stats *stats)
 	return 0;
 }
 
-/* Odd, as loops seldom have an odd number of accesses; IBS counts in sixteens, from 9 of them on.
- */
-static uint64_t dense_period(const struct perf *p, int spec, unsigned int density)
-{
-	uint64_t base = p->base_period[spec], period = base / density;
-
-	if (density == 1)
-		return base;
-	if (p->id == HT_SRC_IBS)
-		return period < 144 ? base < 144 ? base : 144 : period & ~0xfULL;
-	return period | 1;
-}
-
 /* What was due until now was so at the former period. */
 static int ev_set_period(struct perf *p, struct perf_ev *ev, uint64_t period)
 {
@@ -646,15 +721,12 @@ static int ev_set_period(struct perf *p, struct perf_ev *ev, uint64_t period)
 	return 0;
 }
 
-/* Threads' inherited events would keep the period they have. */
 static int perf_set_density(struct ht_source *src, unsigned int density)
 {
 	struct perf *p = src->priv;
 	int err = 0, i;
 	size_t n, done;
 
-	if (p->opts.per_task)
-		return -EOPNOTSUPP;
 	for (n = 0; !err && n < p->nr; n++)
 		err = ev_set_period(p, &p->ev[n], dense_period(p, p->ev[n].spec, density));
 	for (done = 0; err && done + 1 < n; done++)

@@ -14,9 +14,9 @@
  * moved pages, more spots in proportion, so that looking costs about what moving did.
  */
 #define REFRESH_SHARE 64
-#define REFRESH_MIN 4
 #define REFRESH_MAX 65536
-#define REFRESH_MOVED 4 /* pages moved, for another spot */
+#define REFRESH_MOVED 4	   /* pages moved, for another spot */
+#define REFRESH_SPACES 256 /* in an epoch, with the least that is due */
 
 void ht_space_init(struct ht_space *s, pid_t tgid)
 {
@@ -230,11 +230,18 @@ size_t ht_space_due(const struct ht_space *s, size_t all, uint64_t moved)
 	double more = all ? (double)moved / REFRESH_MOVED * s->nr / all : 0;
 	size_t due = s->nr / REFRESH_SHARE;
 
-	if (due < REFRESH_MIN)
-		due = REFRESH_MIN;
+	if (due < HT_SPACE_DUE_MIN)
+		due = HT_SPACE_DUE_MIN;
 	if (due + more > REFRESH_MAX || (s->nr && !s->spot[s->nr - 1].queried))
 		return REFRESH_MAX;
 	return due + (size_t)more;
+}
+
+bool ht_space_turn(size_t i, size_t nr, uint32_t epoch)
+{
+	size_t rounds = (nr + REFRESH_SPACES - 1) / REFRESH_SPACES;
+
+	return rounds <= 1 || i % rounds == epoch % rounds;
 }
 
 int ht_space_refresh(struct ht_space *s, struct ht_placement *pl, const struct ht_tiers *tiers,

@@ -74,6 +74,12 @@ int ht_space_query(struct ht_space *s, struct ht_spot *spot, struct ht_placement
  */
 size_t ht_space_due(const struct ht_space *s, size_t all, uint64_t moved);
 /*
+ * Of very many spaces, those for which the least is due take turns: to open the pagemap of each in
+ * each epoch would take longer than that. Is it the turn of number i of nr?
+ */
+bool ht_space_turn(size_t i, size_t nr, uint32_t epoch);
+#define HT_SPACE_DUE_MIN 4
+/*
  * Queries spots never queried, then goes on in turn, at most max spots. Returns how many, or
  * -ESRCH.
  */

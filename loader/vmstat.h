@@ -8,8 +8,18 @@
 
 #include "sysfs.h"
 
-/* The sum of the counters named, up to a NULL; -ENOENT where the kernel has none of them. */
-int ht_vmstat_sum(const struct ht_roots *roots, const char *const *name, uint64_t *sum);
+/* Of the whole machine, since it was started. What the kernel does not count is 0. */
+struct ht_vmstat {
+	uint64_t migrated;    /* pages, by whomever */
+	uint64_t refaulted;   /* pages thrown out, and wanted back */
+	uint64_t hint_faults; /* of NUMA balancing */
+};
+
+/*
+ * All of them at one look: to make up the file, the kernel adds up every counter over all CPUs. 0,
+ * or a negative errno and v is as it was.
+ */
+int ht_vmstat_read(const struct ht_roots *roots, struct ht_vmstat *v);
 
 /* What the kernel has moved: where it does so unasked, pages are not where they were. */
 struct ht_kernel_moves {
@@ -18,10 +28,10 @@ struct ht_kernel_moves {
 };
 
 /*
- * Pages that moved since the last look beside our own, of which own is the total so far. The kernel
- * takes memory apart to give it back to the host, to make huge pages, to balance; not all of these
- * pages need be of a process that is tiered.
+ * Pages that moved since the last look beside our own, where all moved in total so far, and own of
+ * these were ours. The kernel takes memory apart to give it back to the host, to make huge pages,
+ * to balance; not all of these pages need be of a process that is tiered.
  */
-uint64_t ht_kernel_moves(struct ht_kernel_moves *k, const struct ht_roots *roots, uint64_t own);
+uint64_t ht_kernel_moves(struct ht_kernel_moves *k, uint64_t all, uint64_t own);
 
 #endif

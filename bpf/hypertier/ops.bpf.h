@@ -74,7 +74,7 @@ static __always_inline __u32 ht_ops_present(void)
 	static const struct hypertier_ops ht_ops = { __VA_ARGS__ };                                \
 	const volatile struct ht_policy_info policy##_info SEC(".rodata.policy") = {               \
 		.magic = HT_ABI_MAGIC,                                                             \
-		.abi = HT_ABI_VERSION,                                                             \
+		.abi = HT_ABI_OF(HT_ABI_VERSION, HT_ABI_MINOR),                                    \
 		.flags = HYPERTIER_POLICY_FLAGS,                                                   \
 		.name = #policy,                                                                   \
 	};                                                                                         \

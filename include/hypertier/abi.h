@@ -3,6 +3,11 @@
  * What a policy object says of itself, checked by the loader before anything is loaded. The ABI
  * number covers every header in this directory that BPF and user space share: ops.h, heat.h,
  * ctl.h and stats.h. It is raised whenever a layout or a meaning changes.
+ *
+ * Its minor number is raised instead where a field was added at the end of struct ht_tick, the one
+ * argument that may grow. The kernel runs a program on an argument longer than what it reads, and
+ * refuses to on a shorter one (EINVAL, at the call). So an object runs on loaders of the same ABI
+ * number with the minor number it was built for, or a higher one; others say so when they open it.
  */
 #ifndef HYPERTIER_ABI_H
 #define HYPERTIER_ABI_H
@@ -12,8 +17,14 @@
 #endif
 
 #define HT_ABI_VERSION 1
+#define HT_ABI_MINOR 1 /* 1: ht_tick.period */
 #define HT_ABI_MAGIC 0x48595054 /* "TPYH" */
 #define HT_NAME_LEN 16
+
+/* Both numbers in one: loaders that know of no minor one refuse what they cannot run as well. */
+#define HT_ABI_OF(version, minor) ((version) | (minor) << 16)
+#define HT_ABI_OF_VERSION(abi) ((abi) & 0xffff)
+#define HT_ABI_OF_MINOR(abi) ((abi) >> 16)
 
 /* Bits of struct ht_policy_info.ops: which ops the policy fills in. */
 enum ht_op {
@@ -29,7 +40,7 @@ enum ht_op {
 /* Lives in the object's section ".rodata.policy", as its first and only variable. */
 struct ht_policy_info {
 	__u32 magic;
-	__u32 abi;
+	__u32 abi; /* HT_ABI_OF() */
 	__u32 ops; /* enum ht_op bits */
 	__u32 flags; /* enum ht_policy_flags */
 	char name[HT_NAME_LEN];

@@ -65,7 +65,7 @@ struct ht_move {
 	__u64 density;
 	__u64 victim_density; /* of the coldest pages that make room for it, 0 = free memory */
 	__u64 victim_score; /* their score */
-	__u64 gain_ns; /* modelled latency saved per epoch at the present rates */
+	__u64 gain_ns; /* modelled latency saved in the next 40 epochs at the present rates */
 	__u64 cost_ns; /* modelled cost of the move, both directions where paired */
 	__u32 tgid;
 	__u32 pages;
@@ -78,7 +78,7 @@ struct ht_move {
 	__u32 pad;
 };
 
-/* Once per epoch, before ranking. */
+/* Once per epoch, before ranking. Grows at its end only, see HT_ABI_MINOR. */
 struct ht_tick {
 	__u64 epoch; /* counted from the loader's start */
 	__u64 epoch_ns; /* its nominal length */

@@ -51,7 +51,7 @@ bad_policies()
 		refuses "$part/4 of an object" 7 'cut.bpf.o' hypertier-load --duration 1 $tmp/cut.bpf.o
 	done
 	refuses "a BPF object that is no policy" 7 'not a HyperTier policy' hypertier-load --duration 1 bad/nopolicy.bpf.o
-	refuses "another ABI" 7 'ABI 999, this loader speaks ABI [0-9]+: rebuild' hypertier-load --duration 1 bad/abi.bpf.o
+	refuses "another ABI" 7 'ABI 999\.[0-9]+, this loader speaks ABI [0-9]+\.[0-9]+: rebuild' hypertier-load --duration 1 bad/abi.bpf.o
 	refuses "a policy the verifier rejects" 7 "policy 'rejected'.*rejected by the kernel" \
 		hypertier-load --duration 1 bad/rejected.bpf.o
 	contains "the verifier's own words are shown" $tmp/err "invalid mem access 'scalar'"

@@ -371,6 +371,42 @@ static void test_stopped(void **state)
 }
 
 /* Counts start at 0 whatever was in the block; to give what a tile has changes nothing. */
+/* Greatest rate over least, of tiles that are alike. */
+static double spread(const struct tu_map *m)
+{
+	double lo = 1e30, hi = 0;
+
+	for (size_t i = 0; i < m->hm.nr_live; i++) {
+		lo = fmin(lo, m->hm.live[i].rate);
+		hi = fmax(hi, m->hm.live[i].rate);
+	}
+	return hi / lo;
+}
+
+/* A quarter of the samples is no quarter of the heat: tiles that were alike stay alike. */
+static void test_thin(void **state)
+{
+	struct tu_map *m = start(400);
+	uint64_t rnd = 4711;
+	double was, total;
+
+	for (int e = 0; e < 40; e++) {
+		for (unsigned int i = 0; i < 200; i++)
+			tu_sample_w(m, TGID, tile_va(i), tu_poisson(&rnd, e < 30 ? 40 : 10));
+		if (e == 30) {
+			was = m->hm.live[7].rate;
+			total = m->hm.rate_total;
+			ht_heatmap_thin(&m->hm, 0.25);
+			assert_true(fabs(m->hm.live[7].rate - was / 4) < 1e-3);
+			assert_true(fabs(m->hm.rate_total - total / 4) < 1e-3);
+		}
+		collect(m);
+		if (e >= 29)
+			assert_true(spread(m) < 2);
+	}
+	finish(m);
+}
+
 static void test_give_detail(void **state)
 {
 	struct tu_map *m = start(200);
@@ -496,6 +532,37 @@ static void test_release_range(void **state)
 	assert_int_equal(ht_heatmap_free_tiles(&m->hm), 82);
 	assert_int_equal(heat_of(m, TGID, tile_va(3)), 1);
 	assert_int_equal(ht_heatmap_release(&m->hm, TGID, tile_va(4), tile_va(6)), 0);
+	finish(m);
+}
+
+static bool is_odd(uint64_t va, void *seen)
+{
+	++*(unsigned int *)seen;
+	return va >> HT_TILE_SHIFT & 1;
+}
+
+static void test_release_some(void **state)
+{
+	struct tu_map *m = start(100);
+	unsigned int seen = 0;
+
+	for (unsigned int i = 0; i < 10; i++)
+		for (uint32_t p = TGID - 1; p <= TGID + 1; p++)
+			tu_sample(m, p, tile_va(i));
+	collect(m);
+	assert_int_equal(ht_heatmap_release_if(&m->hm, TGID, is_odd, &seen), 5);
+	assert_int_equal(seen, 10);
+	assert_int_equal(m->hm.stats.released, 5);
+	assert_int_equal(m->hm.nr_live, 25);
+	check_books(m);
+	for (unsigned int i = 0; i < 10; i++) {
+		bool odd = tile_va(i) >> HT_TILE_SHIFT & 1;
+
+		assert_int_equal(!tu_live(m, TGID, tile_va(i)), odd);
+		assert_int_equal(!tu_find(m, TGID, tile_va(i)), odd);
+		assert_non_null(tu_live(m, TGID - 1, tile_va(i)));
+		assert_non_null(tu_live(m, TGID + 1, tile_va(i)));
+	}
 	finish(m);
 }
 
@@ -874,10 +941,12 @@ int main(void)
 		cmocka_unit_test(test_recent),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_thin),
 		cmocka_unit_test(test_give_detail),
 		cmocka_unit_test(test_duplicates_fold),
 		cmocka_unit_test(test_duplicates_of_different_age),
 		cmocka_unit_test(test_release_range),
+		cmocka_unit_test(test_release_some),
 		cmocka_unit_test(test_release_process),
 		cmocka_unit_test(test_late_sample),
 		cmocka_unit_test(test_evict_only_when_low),

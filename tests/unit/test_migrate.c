@@ -122,8 +122,8 @@ static struct model *model_start(size_t nr)
 
 struct batch {
 	struct ht_migrate_batch b;
-	uint64_t addr[8192];
-	int node[8192], from[8192], status[8192];
+	uint64_t addr[20000];
+	int node[20000], from[20000], status[20000];
 };
 
 static struct batch *batch_new(pid_t pid, uint64_t base, size_t nr, int node, int from)
@@ -403,6 +403,10 @@ static void test_adapts(void **state)
 	/* Quick again: both grow. */
 	assert_true(longest(*state, 400, 0, true) >= 32);
 	assert_true(longest(*state, 4096, 0, false) >= 512);
+	/* Never more than there is room for, whatever they grow from. */
+	assert_int_equal(longest(*state, 20000, 0, false), 8192);
+	assert_int_equal(longest(*state, 5000, 5000, false), 5000);
+	assert_int_equal(longest(*state, 20000, 0, false), 8192);
 }
 
 static void test_names(void **state)

@@ -94,7 +94,7 @@ static void test_open(void **state)
 	assert_int_equal(ht_object_open(&o, policy), 0);
 	assert_non_null(o.obj);
 	assert_string_equal(o.info.name, "range");
-	assert_int_equal(o.info.abi, HT_ABI_VERSION);
+	assert_int_equal(o.info.abi, HT_ABI_OF(HT_ABI_VERSION, HT_ABI_MINOR));
 	assert_int_equal(o.info.flags, 0);
 	assert_string_equal(o.path, policy);
 	ht_object_close(&o);
@@ -172,15 +172,22 @@ static void test_wrong_info(void **state)
 	size_t off, len;
 	char *c = copy_with(".rodata.policy", &off, &len);
 	struct ht_policy_info *info = (void *)(c + off);
+	struct ht_object o;
 	const char *said;
 
 	assert_true(len >= sizeof(*info));
-	info->abi = HT_ABI_VERSION + 1;
+	info->abi = HT_ABI_OF(HT_ABI_VERSION + 1, 0);
 	said = refused(put(c, file_len), -EPROTO);
-	assert_non_null(strstr(said, "ABI 2"));
-	assert_non_null(strstr(said, "ABI 1"));
+	assert_non_null(strstr(said, "ABI 2.0"));
+	assert_non_null(strstr(said, "ABI 1."));
 	assert_non_null(strstr(said, "rebuild"));
-	info->abi = HT_ABI_VERSION;
+	/* It would read more of an argument than it gets. */
+	info->abi = HT_ABI_OF(HT_ABI_VERSION, HT_ABI_MINOR + 1);
+	refused(put(c, file_len), -EPROTO);
+	info->abi = HT_ABI_OF(HT_ABI_VERSION, 0);
+	assert_int_equal(ht_object_open(&o, put(c, file_len)), 0);
+	ht_object_close(&o);
+	info->abi = HT_ABI_OF(HT_ABI_VERSION, HT_ABI_MINOR);
 	info->magic ^= 1;
 	refused(put(c, file_len), -ENOEXEC);
 	free(c);
@@ -562,6 +569,25 @@ static void test_ops(void **state)
 	ht_object_close(&o);
 }
 
+/* What HT_ABI_MINOR rests on: a longer argument than a policy reads is none of its business. */
+static void test_grown_tick(void **state)
+{
+	struct {
+		struct ht_tick tick;
+		uint64_t added;
+	} arg = {};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &arg, .ctx_size_in = sizeof(arg));
+	struct ht_object_opts op = opts(1);
+	struct ht_object o;
+
+	assert_int_equal(ht_object_open(&o, tu_build_path("policies/benefit.bpf.o")), 0);
+	assert_int_equal(ht_object_load(&o, &op), 0);
+	assert_int_equal(bpf_prog_test_run_opts(o.prog[HT_PROG_TICK], &run), 0);
+	run.ctx_size_in = offsetof(struct ht_tick, period);
+	assert_int_equal(bpf_prog_test_run_opts(o.prog[HT_PROG_TICK], &run), -EINVAL);
+	ht_object_close(&o);
+}
+
 /* A second policy on the first one's maps: only the one whose turn it is counts. */
 static void test_shared_heat(void **state)
 {
@@ -704,15 +730,25 @@ static void test_other_policies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_open),	       cmocka_unit_test(test_no_file),
-		cmocka_unit_test(test_no_object),      cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_no_policy),      cmocka_unit_test(test_wrong_info),
-		cmocka_unit_test(test_odd_name),       cmocka_unit_test(test_parts_missing),
-		cmocka_unit_test(test_maps_too_small), cmocka_unit_test(test_flipped_bytes),
-		cmocka_unit_test(test_load),	       cmocka_unit_test(test_programs_of_sources),
-		cmocka_unit_test(test_sampler_agrees), cmocka_unit_test(test_ops),
-		cmocka_unit_test(test_shared_heat),    cmocka_unit_test(test_fentry_target),
-		cmocka_unit_test(test_rejected),       cmocka_unit_test(test_pin),
+		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_no_object),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_no_policy),
+		cmocka_unit_test(test_wrong_info),
+		cmocka_unit_test(test_odd_name),
+		cmocka_unit_test(test_parts_missing),
+		cmocka_unit_test(test_maps_too_small),
+		cmocka_unit_test(test_flipped_bytes),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_programs_of_sources),
+		cmocka_unit_test(test_sampler_agrees),
+		cmocka_unit_test(test_ops),
+		cmocka_unit_test(test_grown_tick),
+		cmocka_unit_test(test_shared_heat),
+		cmocka_unit_test(test_fentry_target),
+		cmocka_unit_test(test_rejected),
+		cmocka_unit_test(test_pin),
 		cmocka_unit_test(test_other_policies),
 	};
 

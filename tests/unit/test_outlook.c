@@ -171,6 +171,34 @@ static void test_dispersion(void **state)
 	finish(f);
 }
 
+static double dense(int tile, int epoch)
+{
+	return tile < 100 ? 400 : 100;
+}
+
+static double thinned(int tile, int epoch)
+{
+	return dense(tile, epoch) / 4;
+}
+
+/* Fewer samples all at once are no surprise where rates are told of them. */
+static void test_thin(void **state)
+{
+	struct fix *f = start(13);
+
+	epochs(f, dense, 0, 200);
+	for (int i = 0; i < TILES; i++)
+		f->live[i].rate *= 0.25;
+	ht_outlook_thin(&f->o, 0.25);
+	for (int e = 0; e < 4; e++) {
+		epoch(f, thinned, e);
+		assert_true(ht_outlook_dispersion(&f->o, f->live[5].rate) < 2);
+		assert_true(ht_outlook_dispersion(&f->o, f->live[300].rate) < 2);
+		assert_true(fabs(ht_outlook(&f->o, f->live[5].rate) / f->live[5].rate - 1) < 0.2);
+	}
+	finish(f);
+}
+
 /* What it learned goes, when it is no longer true. */
 static void test_forgets(void **state)
 {
@@ -236,6 +264,7 @@ int main(void)
 		cmocka_unit_test(test_steady_heat_counts_in_full),
 		cmocka_unit_test(test_trail_of_a_scan),
 		cmocka_unit_test(test_dispersion),
+		cmocka_unit_test(test_thin),
 		cmocka_unit_test(test_forgets),
 		cmocka_unit_test(test_any_rates),
 		cmocka_unit_test(test_pooling),

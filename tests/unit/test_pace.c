@@ -109,6 +109,54 @@ static void test_source_that_loses(void **state)
 	assert_int_equal(ht_pace_next(&p, &e), 4);
 }
 
+/* The kernel stops an event now and then: its samples are too many. */
+static void test_throttled(void **state)
+{
+	struct ht_pace_epoch e = { .due = 1000, .pages = PAGES, .throttled = 1 };
+	struct ht_pace p;
+
+	ht_pace_init(&p, 4);
+	assert_int_equal(ht_pace_next(&p, &e), 4); /* it was not dense then */
+	assert_int_equal(ht_pace_next(&p, &e), 2);
+	assert_int_equal(ht_pace_next(&p, &e), 1);
+	assert_int_equal(ht_pace_next(&p, &e), 1);
+	e.throttled = 0;
+	e.shifted = true;
+	assert_int_equal(ht_pace_next(&p, &e), 4);
+}
+
+/* All that may move in an epoch is little of much memory, and yet not nothing. */
+static void test_moves_of_much_memory(void **state)
+{
+	struct ht_pace_epoch e = { .samples = PAGES * 100, .pages = PAGES * 1000, .budget = 800 };
+	struct ht_pace p;
+
+	ht_pace_init(&p, 4);
+	assert_int_equal(ht_pace_next(&p, &e), 4);
+	e.moved = e.budget;
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(ht_pace_next(&p, &e), 4); /* two samples a page */
+	e.moved = e.budget / 10;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(ht_pace_next(&p, &e), 4);
+	assert_int_equal(ht_pace_next(&p, &e), 1);
+}
+
+static void test_bound(void **state)
+{
+	const struct ht_pace_epoch shifted = { .pages = PAGES, .shifted = true };
+	struct ht_pace p;
+
+	ht_pace_init(&p, 8);
+	ht_pace_bound(&p, 1000);
+	assert_int_equal(p.max, 8);
+	ht_pace_bound(&p, 3);
+	assert_int_equal(next(&p, 5, PAGES), 3);
+	ht_pace_bound(&p, 1);
+	assert_int_equal(next(&p, 5, PAGES), 1);
+	assert_int_equal(ht_pace_next(&p, &shifted), 1);
+}
+
 static void test_never(void **state)
 {
 	const struct ht_pace_epoch shifted = { .pages = PAGES, .shifted = true };
@@ -122,9 +170,15 @@ static void test_never(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dense_until_enough), cmocka_unit_test(test_other_memory),
-		cmocka_unit_test(test_nothing_to_find),	   cmocka_unit_test(test_shift),
-		cmocka_unit_test(test_source_that_loses),  cmocka_unit_test(test_never),
+		cmocka_unit_test(test_dense_until_enough),
+		cmocka_unit_test(test_other_memory),
+		cmocka_unit_test(test_nothing_to_find),
+		cmocka_unit_test(test_shift),
+		cmocka_unit_test(test_source_that_loses),
+		cmocka_unit_test(test_throttled),
+		cmocka_unit_test(test_moves_of_much_memory),
+		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_never),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

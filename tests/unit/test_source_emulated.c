@@ -153,7 +153,10 @@ static void test_density(void **state)
 	assert_int_equal(f->hdr->period, 250);
 	assert_int_equal(ht_source_set_density(src, 0), -EINVAL);
 	assert_int_equal(f->hdr->period, 250);
-	assert_int_equal(ht_source_set_density(src, 3000), 0);
+	assert_int_equal(ht_source_densest(src), 1000);
+	assert_int_equal(ht_source_set_density(src, 1001), -EOPNOTSUPP);
+	assert_int_equal(f->hdr->period, 250);
+	assert_int_equal(ht_source_set_density(src, 1000), 0);
 	assert_int_equal(ht_source_period(src), 1);
 	assert_int_equal(f->hdr->period, 1);
 	assert_int_equal(ht_source_set_density(src, 1), 0);

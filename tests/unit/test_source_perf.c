@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -402,6 +403,7 @@ static void test_density(void **state)
 		skip();
 	r.opts.period = 100;
 	assert_int_equal(ht_source_open(&r.src, HT_SRC_PAGE_FAULT, &r.opts, &r.obj.src, NULL), 0);
+	assert_int_equal(ht_source_densest(r.src), 100);
 	for (i = 0; i < 3; i++) {
 		assert_int_equal(ht_source_set_density(r.src, i == 1 ? 10 : 1), 0);
 		assert_int_equal(ht_source_period(r.src), i == 1 ? 11 : 100);
@@ -423,17 +425,74 @@ static void test_density(void **state)
 	real_teardown(&r);
 }
 
-static void test_density_of_tasks(void **state)
+/* Events of tasks keep their period, and of each event more than one sample is not to be had. */
+static void test_one_density(void **state)
 {
 	struct real r;
 
 	if (!real_setup(&r, NULL))
 		skip();
-	r.opts.per_task = true;
+	for (int per_task = 0; per_task < 2; per_task++) {
+		r.opts.per_task = per_task;
+		r.opts.period = per_task ? 100 : 1;
+		assert_int_equal(
+			ht_source_open(&r.src, HT_SRC_PAGE_FAULT, &r.opts, &r.obj.src, NULL), 0);
+		assert_int_equal(ht_source_densest(r.src), 1);
+		assert_int_equal(ht_source_set_density(r.src, 1), 0);
+		assert_int_equal(ht_source_set_density(r.src, 4), -EOPNOTSUPP);
+		assert_int_equal(ht_source_period(r.src), r.opts.period);
+		ht_source_close(r.src);
+	}
+	r.src = NULL;
+	real_teardown(&r);
+}
+
+/* Samples of faults on one CPU. */
+static uint64_t seen_on(struct real *r, int cpu)
+{
+	struct ht_cpu_stats before, after;
+	cpu_set_t old, one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_getaffinity(0, sizeof(old), &old) || sched_setaffinity(0, sizeof(one), &one))
+		return UINT64_MAX;
+	bpf_stats(&r->obj, &before);
+	touch(&r->w);
+	bpf_stats(&r->obj, &after);
+	sched_setaffinity(0, sizeof(old), &old);
+	return after.counted - before.counted;
+}
+
+/* A CPU that comes is sampled from the next epoch on, one that goes no more; all as it is now. */
+static void test_cpus_come_and_go(void **state)
+{
+	struct fixture *f = *state;
+	struct ht_source_stats st[2];
+	struct real r;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2 || !real_setup(&r, NULL))
+		skip();
+	r.opts.roots = &f->roots;
+	r.opts.period = 100;
+	fs_put(f->dir, "sys/devices/system/cpu/online", "0\n");
 	assert_int_equal(ht_source_open(&r.src, HT_SRC_PAGE_FAULT, &r.opts, &r.obj.src, NULL), 0);
-	assert_int_equal(ht_source_set_density(r.src, 1), 0);
-	assert_int_equal(ht_source_set_density(r.src, 4), -EOPNOTSUPP);
-	assert_int_equal(ht_source_period(r.src), 1);
+	assert_int_equal(ht_source_set_density(r.src, 10), 0);
+	assert_in_range(seen_on(&r, 0), PAGES / 20, PAGES);
+	assert_int_equal(seen_on(&r, 1), 0);
+	fs_put(f->dir, "sys/devices/system/cpu/online", "0-1\n");
+	assert_int_equal(ht_source_epoch(r.src, &r.targets), 0);
+	assert_in_range(seen_on(&r, 1), PAGES / 20, PAGES);
+	assert_in_range(seen_on(&r, 0), PAGES / 20, PAGES);
+	assert_int_equal(ht_source_epoch(r.src, &r.targets), 0);
+	assert_int_equal(ht_source_stats(r.src, &st[0]), 0);
+	fs_put(f->dir, "sys/devices/system/cpu/online", "1\n");
+	assert_int_equal(ht_source_epoch(r.src, &r.targets), 0);
+	assert_int_equal(seen_on(&r, 0), 0);
+	assert_in_range(seen_on(&r, 1), PAGES / 20, PAGES);
+	/* What was due of an event that is gone was due all the same. */
+	assert_int_equal(ht_source_stats(r.src, &st[1]), 0);
+	assert_true(st[1].due >= st[0].due + PAGES / 20);
 	real_teardown(&r);
 }
 
@@ -561,7 +620,8 @@ int main(void)
 		cmocka_unit_test(test_page_faults_fentry),
 		cmocka_unit_test(test_period),
 		cmocka_unit_test(test_density),
-		cmocka_unit_test(test_density_of_tasks),
+		cmocka_unit_test(test_one_density),
+		cmocka_unit_test_setup_teardown(test_cpus_come_and_go, setup, teardown),
 		cmocka_unit_test(test_large_needs_fentry),
 		cmocka_unit_test(test_per_task),
 		cmocka_unit_test(test_nothing_stays_open),

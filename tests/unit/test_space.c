@@ -470,6 +470,29 @@ static void test_due(void **state)
 	ht_space_free(&s);
 }
 
+/* Few have a turn in each epoch; of many each comes to it, and never more than a few hundred at
+ * once. */
+static void test_turns(void **state)
+{
+	static const size_t many[] = { 257, 1000, 10000 };
+
+	for (size_t i = 0; i < 256; i++)
+		assert_true(ht_space_turn(i, 256, 7));
+	for (size_t k = 0; k < sizeof(many) / sizeof(many[0]); k++) {
+		size_t nr = many[k], all = 0, rounds = (nr + 255) / 256;
+
+		for (uint32_t e = 5; e < 5 + rounds; e++) {
+			size_t now = 0;
+
+			for (size_t i = 0; i < nr; i++)
+				now += ht_space_turn(i, nr, e);
+			assert_in_range(now, 1, 256);
+			all += now;
+		}
+		assert_int_equal(all, nr);
+	}
+}
+
 static void test_process_gone(void **state)
 {
 	struct ht_placement *pl;
@@ -507,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_query_shared),
 		cmocka_unit_test(test_refresh_in_turn),
 		cmocka_unit_test(test_due),
+		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_process_gone),
 	};
 
