@@ -212,6 +212,8 @@ static bool age(struct ht_engine *e)
 	if (!ticks)
 		return false;
 	e->tick_samples = e->metrics.samples_counted;
+	/* The next epoch's samples meet counts that are halved. */
+	e->predicted = ldexp(e->predicted, -(int)ticks);
 	e->page_volume = ldexp(e->page_volume + since, -(int)ticks);
 	__atomic_add_fetch(&e->heat.mem.ctl->tick, ticks, __ATOMIC_RELEASE);
 	e->metrics.ticks += ticks;
