@@ -85,7 +85,7 @@ struct ht_engine {
 	double margin;	    /* by how much an exchange must raise the density, see epoch.c */
 	double moved_of_late, wasted_of_late;
 	struct ht_pace pace;
-	uint64_t throttled, throttled_before; /* events of the source, last epoch; up to then */
+	uint64_t throttled, throttled_before; /* events of the source so far; an epoch ago */
 	double sample_rate; /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
 	struct ht_guest_port *guest_port; /* NULL: the host is told nothing */

@@ -122,10 +122,7 @@ int ht_epoch_samples(struct ht_engine *e)
 	if (!e->simulated && !ht_source_stats(e->source, &st)) {
 		e->metrics.samples_due = e->source_former.due + st.due;
 		e->metrics.samples_lost = e->source_former.lost + st.lost;
-		/* One that was opened anew at a swap counts from 0. */
-		e->throttled =
-			st.throttled > e->throttled_before ? st.throttled - e->throttled_before : 0;
-		e->throttled_before = st.throttled;
+		e->throttled = e->source_former.throttled + st.throttled;
 	}
 	n = e->metrics.samples_counted - before;
 	e->sample_rate += (n - e->sample_rate) / (e->epoch < 8 ? e->epoch : 8);
@@ -267,12 +264,17 @@ static double budget_per_s(const struct ht_engine *e)
 	return e->cfg->budget_bytes >> HT_PAGE_SHIFT;
 }
 
+static double budget_per_epoch(const struct ht_engine *e)
+{
+	return budget_per_s(e) * e->cfg->epoch_ms / 1000;
+}
+
 static uint64_t budget(struct ht_engine *e)
 {
 	double per_s = budget_per_s(e);
 	double most = per_s > BUDGET_MIN_PAGES ? per_s : BUDGET_MIN_PAGES;
 
-	e->budget += per_s * e->cfg->epoch_ms / 1000;
+	e->budget += budget_per_epoch(e);
 	if (e->budget > most)
 		e->budget = most;
 	return e->budget > 0 ? e->budget : 0;
@@ -473,9 +475,9 @@ static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
 		.samples = m->samples_counted - b->samples_counted,
 		.due = m->samples_due - b->samples_due,
 		.lost = m->samples_lost - b->samples_lost,
-		.throttled = e->throttled,
+		.throttled = e->throttled - e->throttled_before,
 		.moved = moved,
-		.budget = budget_per_s(e) * e->cfg->epoch_ms / 1000,
+		.budget = budget_per_epoch(e),
 		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
 		.shifted = shifted,
 	};
@@ -483,6 +485,7 @@ static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
 	uint64_t former = e->source->period;
 	int err;
 
+	e->throttled_before = e->throttled;
 	if (density == e->source->density)
 		return;
 	err = ht_source_set_density(e->source, density);

@@ -316,6 +316,42 @@ static bool recorded(const struct ht_journal *j, const char *path)
 	return false;
 }
 
+/*
+ * The text of a journal, the caller's to free; NULL if there is none. It does not end in a zero. Of
+ * one that is in use, what is added meanwhile may be missing. Cut: the file is too long.
+ */
+static int read_journal(int at, const char *path, char **text, size_t *len, bool *cut)
+{
+	struct stat st;
+	ssize_t n = 0;
+	int fd, err = 0;
+	size_t max;
+
+	*text = NULL;
+	*len = 0;
+	*cut = false;
+	fd = openat(at, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fstat(fd, &st)) {
+		err = -errno;
+		goto out;
+	}
+	*cut = st.st_size > FILE_MAX;
+	max = *cut ? FILE_MAX : st.st_size;
+	*text = malloc(max + 1);
+	while (*text && *len < max && (n = read(fd, *text + *len, max - *len)) > 0)
+		*len += n;
+	err = !*text ? -ENOMEM : n < 0 ? -errno : 0;
+	if (err) {
+		free(*text);
+		*text = NULL;
+	}
+out:
+	close(fd);
+	return err;
+}
+
 struct claim {
 	const char *path;
 	char *line; /* as it begins in a journal */
@@ -324,18 +360,14 @@ struct claim {
 
 static bool has_line(const char *dir, const struct claim *c)
 {
-	size_t len = 0;
-	char path[PATH_MAX], *text = malloc(FILE_MAX);
-	bool found;
-	FILE *f;
+	char path[PATH_MAX], *text;
+	bool cut, found;
+	size_t len;
 
 	snprintf(path, sizeof(path), "%s/journal", dir);
-	f = text ? fopen(path, "re") : NULL;
-	if (f) {
-		len = fread(text, 1, FILE_MAX, f);
-		fclose(f);
-	}
-	found = len && memmem(text, len, c->line, c->len);
+	if (read_journal(AT_FDCWD, path, &text, &len, &cut))
+		return false;
+	found = text && memmem(text, len, c->line, c->len);
 	free(text);
 	return found;
 }
@@ -557,36 +589,16 @@ static int parse_journal(struct ht_journal *j, char *text, size_t len)
 
 static int load_journal(struct ht_journal *j)
 {
-	size_t len = 0, max;
-	char *text = NULL;
-	struct stat st;
-	ssize_t n = 0;
-	int fd, err;
+	size_t len;
+	char *text;
+	bool cut;
+	int err = read_journal(j->dir_fd, "journal", &text, &len, &cut);
 
-	fd = openat(j->dir_fd, "journal", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	/* The lock is ours: it does not grow meanwhile. */
-	if (fstat(fd, &st)) {
-		err = -errno;
-		goto out;
-	}
-	max = st.st_size < FILE_MAX ? st.st_size : FILE_MAX;
-	text = malloc(max + 1);
-	if (!text) {
-		err = -ENOMEM;
-		goto out;
-	}
-	while (len < max && (n = read(fd, text + len, max - len)) > 0)
-		len += n;
-	err = n < 0 ? -errno : 0;
-	if (st.st_size > FILE_MAX)
+	if (cut)
 		pr_err("the journal left behind is longer than 1 MiB; the rest is ignored");
-	if (!err)
+	if (text)
 		err = parse_journal(j, text, len);
-out:
 	free(text);
-	close(fd);
 	return err;
 }
 

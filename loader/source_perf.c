@@ -602,26 +602,14 @@ static int follow_tasks(struct perf *p, const struct ht_targets *t)
 	return err;
 }
 
-struct mask {
-	bool cpu[MAX_CPUS];
-};
-
-static int add_to_mask(unsigned int cpu, void *arg)
-{
-	struct mask *m = arg;
-
-	m->cpu[cpu] = true;
-	return 0;
-}
-
 static int close_offline(struct perf *p, const char *online)
 {
-	struct mask m = {};
-	int err = ht_parse_list(online, MAX_CPUS, add_to_mask, &m);
+	bool on[MAX_CPUS] = {};
+	int err = ht_parse_mask(online, MAX_CPUS, on);
 	size_t i;
 
 	for (i = 0; !err && i < p->nr;) {
-		if (m.cpu[p->ev[i].cpu]) {
+		if (on[p->ev[i].cpu]) {
 			i++;
 			continue;
 		}

@@ -184,6 +184,7 @@ static int switch_source(struct ht_engine *e, struct ht_object *o, char *error, 
 	if (e->source != former) {
 		e->source_former.due += st.due;
 		e->source_former.lost += st.lost;
+		e->source_former.throttled += st.throttled;
 	}
 	return 0;
 }

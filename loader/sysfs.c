@@ -137,3 +137,14 @@ int ht_parse_list(const char *list, unsigned int max, int (*fn)(unsigned int n, 
 	}
 	return 0;
 }
+
+static int add_to_mask(unsigned int n, void *mask)
+{
+	((bool *)mask)[n] = true;
+	return 0;
+}
+
+int ht_parse_mask(const char *list, unsigned int max, bool *mask)
+{
+	return ht_parse_list(list, max, add_to_mask, mask);
+}

@@ -7,6 +7,7 @@
 #ifndef HT_SYSFS_H
 #define HT_SYSFS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -31,5 +32,7 @@ __attribute__((format(printf, 2, 3))) int ht_write_str(const char *val, const ch
  */
 int ht_parse_list(const char *list, unsigned int max, int (*fn)(unsigned int n, void *arg),
 		  void *arg);
+/* The same as a set: makes mask[n] true for each number, of max; others stay as they are. */
+int ht_parse_mask(const char *list, unsigned int max, bool *mask);
 
 #endif

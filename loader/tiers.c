@@ -238,21 +238,9 @@ static unsigned int kernel_tier_ids(const struct ht_roots *roots, int ids[KERNEL
 	return nr;
 }
 
-struct mask {
-	bool node[HT_MAX_NODES];
-};
-
-static int add_to_mask(unsigned int n, void *arg)
-{
-	struct mask *m = arg;
-
-	m->node[n] = true;
-	return 0;
-}
-
 static void put_kernel_tier(struct ht_tiers *t, const struct ht_roots *roots, int id)
 {
-	struct mask mask = { 0 };
+	bool mask[HT_MAX_NODES] = {};
 	char list[LIST_SIZE];
 	int tier = -1;
 
@@ -260,7 +248,7 @@ static void put_kernel_tier(struct ht_tiers *t, const struct ht_roots *roots, in
 			"%s/devices/virtual/memory_tiering/memory_tier%d/nodelist", roots->sys,
 			id) < 0)
 		return;
-	if (ht_parse_list(list, HT_MAX_NODES, add_to_mask, &mask)) {
+	if (ht_parse_mask(list, HT_MAX_NODES, mask)) {
 		pr_warn("memory_tier%d/nodelist says \"%.40s\", which is no list of nodes: ignored",
 			id, list);
 		return;
@@ -268,7 +256,7 @@ static void put_kernel_tier(struct ht_tiers *t, const struct ht_roots *roots, in
 	for (unsigned int i = 0; i < t->nr_nodes; i++) {
 		struct ht_node *n = &t->node[i];
 
-		if (!mask.node[n->id] || n->tier >= 0)
+		if (!mask[n->id] || n->tier >= 0)
 			continue;
 		if (tier < 0)
 			tier = next_tier(t, id);

@@ -129,6 +129,17 @@ static void test_parse_list(void **state)
 	assert_int_equal(s.nr, 2);
 }
 
+static void test_parse_mask(void **state)
+{
+	bool mask[8] = { [6] = true };
+
+	assert_int_equal(ht_parse_mask("1-2,5", 8, mask), 0);
+	for (unsigned int i = 0; i < 8; i++)
+		assert_int_equal(mask[i], i == 1 || i == 2 || i == 5 || i == 6);
+	assert_int_equal(ht_parse_mask("7-8", 8, mask), -ERANGE);
+	assert_int_equal(ht_parse_mask("x", 8, mask), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +147,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_read_u64, fs_setup, fs_teardown),
 		cmocka_unit_test_setup_teardown(test_write_str, fs_setup, fs_teardown),
 		cmocka_unit_test(test_parse_list),
+		cmocka_unit_test(test_parse_mask),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
