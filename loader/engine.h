@@ -22,6 +22,7 @@
 #include "placement.h"
 #include "planner.h"
 #include "ranges.h"
+#include "sharing.h"
 #include "source.h"
 #include "space.h"
 #include "targets.h"
@@ -63,6 +64,7 @@ struct ht_engine {
 	struct ht_targets targets;
 	struct ht_space **space; /* one for each target, sorted by tgid */
 	size_t nr_space, cap_space;
+	struct ht_sharing sharing;
 	uint32_t lives; /* address spaces seen so far */
 	struct ht_ranges ranges;
 	struct ht_plan plan;
@@ -88,6 +90,7 @@ struct ht_engine {
 	uint64_t throttled, throttled_before; /* events of the source so far; an epoch ago */
 	double sample_rate; /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
+	uint64_t spilled_pages[HT_SPACE_TIERS]; /* this epoch: see ht_plan_params */
 	struct ht_guest_port *guest_port; /* NULL: the host is told nothing */
 	struct ht_vmstat vmstat; /* where the host is told: as this epoch found it */
 	struct ht_kernel_moves kernel_moves;

@@ -232,6 +232,22 @@ static uint64_t moved_unasked(struct ht_engine *e)
 	return ht_kernel_moves(&e->kernel_moves, e->vmstat.migrated, ht_migrate_stats(m)->copied);
 }
 
+/* What was there when we came found its place, or not, in other times. */
+static void collect_spilled(struct ht_engine *e)
+{
+	unsigned int t;
+	size_t i;
+
+	memset(e->spilled_pages, 0, sizeof(e->spilled_pages));
+	for (i = 0; i < e->nr_space; i++) {
+		for (t = 1; t < e->nr_tiers && e->epoch > 1; t++) {
+			e->spilled_pages[t - 1] += e->space[i]->spilled[t];
+			e->metrics.spilled += e->space[i]->spilled[t];
+		}
+		memset(e->space[i]->spilled, 0, sizeof(e->space[i]->spilled));
+	}
+}
+
 static void refresh_placement(struct ht_engine *e)
 {
 	uint64_t moved = moved_unasked(e);
@@ -252,6 +268,7 @@ static void refresh_placement(struct ht_engine *e)
 		if (n < 0)
 			s->error = n;
 	}
+	collect_spilled(e);
 }
 
 /*
@@ -330,6 +347,7 @@ static void plan_params(struct ht_engine *e, struct ht_plan_params *p)
 		p->lat_ns[t] = e->tiers.tier[t].read_lat_ns;
 		p->free_pages[t] = e->free_pages[t];
 		p->reserve_pages[t] = e->reserve_pages[t];
+		p->spilled_pages[t] = e->spilled_pages[t];
 	}
 	p->budget_pages = budget(e);
 	p->accesses = e->sample_rate * period(e);
@@ -603,6 +621,7 @@ int ht_epoch_run(struct ht_engine *e)
 	stage(&e->stages);
 	err = err ?: ht_heatmap_collect(&e->heat);
 	err = err ?: ht_follow_epoch(e);
+	err = err ?: ht_sharing_settle(&e->sharing, e->space, e->nr_space);
 	if (err)
 		return err;
 	stage(&e->stages);

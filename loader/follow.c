@@ -283,5 +283,6 @@ void ht_follow_stop(struct ht_engine *e)
 		del_space(e, e->space[e->nr_space - 1]->tgid);
 	free(e->space);
 	e->space = NULL;
+	ht_sharing_free(&e->sharing);
 	ht_targets_free(&e->targets);
 }

@@ -23,7 +23,7 @@
 	M(samples_counted, C, "samples", "samples counted into the heat map")                      \
 	M(samples_due, C, "samples", "samples the source should have delivered")                   \
 	M(samples_lost, C, "samples", "samples known lost before the sampler")                     \
-	M(period, G, "accesses", "accesses, or the source's events, that a sample stands for")       \
+	M(period, G, "accesses", "accesses, or the source's events, that a sample stands for")     \
 	M(targets, G, "processes", "processes tiered")                                             \
 	M(tiles, G, "tiles", "2 MiB tiles with heat")                                              \
 	M(details, G, "blocks", "tiles with page detail")                                          \
@@ -33,6 +33,7 @@
 	M(thp_skewed, G, "pages", "huge pages whose subpages differ much in heat")                 \
 	M(fast_pages, G, "pages", "4 KiB pages of targets in the fastest tier")                    \
 	M(slow_pages, G, "pages", "4 KiB pages of targets in the other tiers")                     \
+	M(spilled, C, "pages", "new pages of targets that were allocated in a slower tier")        \
 	M(fast_free, G, "pages", "free 4 KiB pages of the fastest tier")                           \
 	M(hot_in_slow, G, "pages", "sampled pages above the cut that are not in the fastest tier") \
 	M(planned, C, "moves", "moves planned")                                                    \

@@ -27,6 +27,7 @@ struct ht_migrate {
 	struct ht_migrate_stats stats;
 	int device; /* of the kernel helper, -1 = no exchange */
 	char why[256];
+	bool no_shared;	 /* what several processes map may not be moved */
 	size_t chunk[2]; /* addresses per call: small pages, huge pages */
 	void *page[CHUNK_MAX];
 	int from[CHUNK_MAX];
@@ -79,14 +80,21 @@ static uint64_t now_ns(void)
 }
 
 /* Number of pages not moved, or a negative errno. nodes NULL asks where the pages are. */
-static long kernel_move(struct ht_migrate *m, pid_t pid, size_t first, size_t nr, const int *nodes)
+static long kernel_move(struct ht_migrate *m, const struct ht_migrate_batch *b, size_t first,
+			size_t nr, const int *nodes)
 {
+	int flags = b->shared && !m->no_shared ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
 	uint64_t start = now_ns();
 	long rc;
 
 	for (size_t i = first; i < first + nr; i++)
 		m->kstatus[i] = UNTOUCHED;
-	rc = move_pages(pid, nr, m->page + first, nodes, m->kstatus + first, MPOL_MF_MOVE);
+	rc = move_pages(b->pid, nr, m->page + first, nodes, m->kstatus + first, flags);
+	if (rc < 0 && errno == EPERM && flags == MPOL_MF_MOVE_ALL) {
+		m->no_shared = true; /* needs CAP_SYS_NICE here, and not only in a user namespace */
+		rc = move_pages(b->pid, nr, m->page + first, nodes, m->kstatus + first,
+				MPOL_MF_MOVE);
+	}
 	if (rc < 0)
 		rc = -errno;
 	m->stats.calls++;
@@ -143,7 +151,7 @@ static int learn_from(struct ht_migrate *m, const struct chunk *c)
 	}
 	if (known)
 		return 0;
-	rc = kernel_move(m, c->b->pid, 0, c->nr, NULL);
+	rc = kernel_move(m, c->b, 0, c->nr, NULL);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < c->nr; i++)
@@ -167,7 +175,7 @@ static size_t sort_out(struct ht_migrate *m, const struct chunk *c, size_t i, en
 		;
 	if (end < c->nr)
 		set_from_kernel(m, c, end, left);
-	if (i < end && kernel_move(m, c->b->pid, i, end - i, NULL) < 0)
+	if (i < end && kernel_move(m, c->b, i, end - i, NULL) < 0)
 		left = HT_OUT_OTHER;
 	for (; i < end; i++)
 		set_from_kernel(m, c, i, left);
@@ -185,7 +193,7 @@ static int move_chunk(struct ht_migrate *m, const struct chunk *c)
 		m->page[k] = (void *)(uintptr_t)c->b->addr[c->first + k];
 	rc = learn_from(m, c);
 	while (!rc && i < c->nr) {
-		rc = kernel_move(m, c->b->pid, i, c->nr - i, nodes + i);
+		rc = kernel_move(m, c->b, i, c->nr - i, nodes + i);
 		if (!rc) {
 			for (; i < c->nr; i++)
 				set_from_kernel(m, c, i, HT_OUT_EBUSY);

@@ -43,6 +43,7 @@ struct ht_migrate_stats {
 struct ht_migrate_batch {
 	pid_t pid;
 	bool huge; /* every address names a huge page: chunks are sized apart from small pages' */
+	bool shared; /* other processes map pages of it as well, and they are to move nevertheless */
 	size_t nr;
 	uint64_t *addr; /* in: page addresses, 4 KiB aligned */
 	int *node;	/* in: destination node id of each */

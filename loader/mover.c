@@ -23,6 +23,7 @@ struct ht_mover_op {
 	uint16_t page;
 	uint8_t from, to;
 	bool huge, tried; /* tried: in a pair that was not exchanged */
+	bool shared;	  /* by several processes */
 	uint32_t item;	  /* of the plan */
 };
 
@@ -82,7 +83,8 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-static void add_op(struct ht_mover *m, const struct ht_plan_item *it, unsigned int page, bool huge)
+static void add_op(struct ht_mover *m, const struct ht_plan_item *it, unsigned int page, bool huge,
+		   bool shared)
 {
 	int dir = it->to > it->from ? DOWN : UP;
 	int64_t pages = huge ? HT_TILE_PAGES : 1;
@@ -96,6 +98,7 @@ static void add_op(struct ht_mover *m, const struct ht_plan_item *it, unsigned i
 							 .from = it->from,
 							 .to = it->to,
 							 .huge = huge,
+							 .shared = shared,
 							 .item = m->item };
 }
 
@@ -108,6 +111,7 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 	uint64_t mask[HT_TILE_PAGES / 64];
 	unsigned int p, nr = 0, held = 0;
 	int64_t limit = HT_TILE_PAGES;
+	bool shared;
 	int err = 0;
 
 	if (s->error)
@@ -118,6 +122,7 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 		s->error = err;
 		return;
 	}
+	shared = sp->flags & HT_SPOT_SHARES;
 	/*
 	 * A promotion's demotions come first. Where the ledger held some of them back, or they were
 	 * not there any more, as much less goes up.
@@ -129,7 +134,7 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 			m->stats.stale += it->pages;
 		else if (limit >= HT_TILE_PAGES &&
 			 ht_ledger_may(&m->ledger, ht_space_id(s), sp->va, it->to, env->epoch))
-			add_op(m, it, 0, true);
+			add_op(m, it, 0, true, shared);
 		return;
 	}
 	ht_ranges_pages(env->hm, sp, it->levels, mask);
@@ -141,7 +146,7 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 			held++;
 			continue;
 		}
-		add_op(m, it, p, false);
+		add_op(m, it, p, false, shared);
 		nr++;
 	}
 	if (nr < limit)
@@ -156,6 +161,8 @@ static int cmp_op(const void *a, const void *b)
 		return x->space < y->space ? -1 : 1;
 	if (x->huge != y->huge)
 		return x->huge - y->huge;
+	if (x->shared != y->shared)
+		return x->shared - y->shared;
 	if (x->to != y->to)
 		return x->to - y->to;
 	if (x->spot != y->spot)
@@ -241,6 +248,7 @@ static int move_some(struct ht_mover *m, const struct ht_mover_op *op, size_t nr
 	struct ht_space *s = env->space[op->space];
 	struct ht_migrate_batch b = { .pid = s->tgid,
 				      .huge = op->huge,
+				      .shared = op->shared,
 				      .nr = nr,
 				      .addr = m->addr,
 				      .node = m->node,
@@ -284,7 +292,7 @@ static void flush_dir(struct ht_mover *m, int dir, const struct ht_mover_env *en
 	for (i = 0; i < m->nr[dir]; i = j) {
 		for (j = i + 1; j < m->nr[dir]; j++)
 			if (op[j].space != op[i].space || op[j].huge != op[i].huge ||
-			    op[j].to != op[i].to)
+			    op[j].shared != op[i].shared || op[j].to != op[i].to)
 				break;
 		if (env->space[op[i].space]->error)
 			continue;
@@ -305,7 +313,7 @@ static bool can_pair(struct ht_mover *m, int dir, size_t i, bool huge,
 {
 	const struct ht_mover_op *op = &m->op[dir][i];
 
-	return op->huge == huge && !op->tried && !m->pairs->gone[dir][i] &&
+	return op->huge == huge && !op->tried && !op->shared && !m->pairs->gone[dir][i] &&
 	       !env->space[op->space]->error;
 }
 

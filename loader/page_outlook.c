@@ -120,7 +120,8 @@ void ht_page_outlook_offer(struct ht_page_outlook *o, const struct ht_heatmap *h
 	struct ht_detail count;
 	unsigned int p, c, k;
 
-	if (o->offered++ % (o->stride ?: 1) != o->turn || !sp->tile ||
+	/* What a tile gets is not all that is expected where others share its pages. */
+	if (sp->share || o->offered++ % (o->stride ?: 1) != o->turn || !sp->tile ||
 	    !ht_heatmap_detail(hm, sp->tile, &count))
 		return;
 	m = new_memory(o);

@@ -18,6 +18,7 @@
 #define PAGE_SIZE (1UL << PAGE_SHIFT)
 #define CHUNK 512 /* pages: one page of pagemap */
 #define HUGE_PAGES 512
+#define COUNTS 64 /* what is read of kpagecount at a time: pages shared lie together */
 
 #define PM_PRESENT (1ULL << 63)
 #define PM_FILE (1ULL << 61)
@@ -43,10 +44,15 @@ struct ht_placement {
 	char why[128];
 	pid_t pid; /* whose pagemap is open, 0 = none */
 	int pagemap_fd;
-	int kpageflags_fd;   /* -1: huge pages are not told apart */
-	uint64_t zero_pfn;   /* of the zero page, NO_FRAME if not known */
-	uint64_t head_pfn;   /* the last candidate for a huge page */
-	uint64_t head_flags; /* and what kpageflags says of its middle */
+	int kpageflags_fd; /* -1: huge pages are not told apart */
+	int kpagecount_fd; /* -1: what others map as well is never ours */
+	unsigned int sharers;
+	uint64_t count_pfn; /* of count[0], NO_FRAME: nothing was read */
+	size_t nr_count;
+	uint64_t count[COUNTS]; /* how often a frame is mapped */
+	uint64_t zero_pfn;	/* of the zero page, NO_FRAME if not known */
+	uint64_t head_pfn;	/* the last candidate for a huge page */
+	uint64_t head_flags;	/* and what kpageflags says of its middle */
 	uint64_t reloaded_ns, reload_wait_ns;
 	uint64_t entry[CHUNK];
 	void *page[CHUNK];
@@ -190,6 +196,32 @@ static void mark_huge(struct ht_placement *pl, uint64_t va, uint64_t pfn, struct
 		*p = (struct ht_page_place){ .node = HT_NODE_NONE };
 }
 
+/* How often a frame is mapped, 0 = not known. */
+static uint64_t count_of(struct ht_placement *pl, uint64_t pfn)
+{
+	ssize_t n;
+
+	if (pl->count_pfn == NO_FRAME || pfn < pl->count_pfn ||
+	    pfn - pl->count_pfn >= pl->nr_count) {
+		n = pread(pl->kpagecount_fd, pl->count, sizeof(pl->count), pfn * sizeof(uint64_t));
+		pl->nr_count = n > 0 ? n / sizeof(uint64_t) : 0;
+		pl->count_pfn = pfn;
+	}
+	return pl->nr_count ? pl->count[pfn - pl->count_pfn] : 0;
+}
+
+static bool is_ours(struct ht_placement *pl, uint64_t e, uint64_t pfn)
+{
+	uint64_t count;
+
+	if (e & PM_EXCLUSIVE)
+		return true;
+	if (pl->sharers < 2 || pl->kpagecount_fd < 0)
+		return false;
+	count = count_of(pl, pfn);
+	return count && count <= pl->sharers;
+}
+
 static void reload_frames(struct ht_placement *pl)
 {
 	uint64_t now = now_ns();
@@ -233,6 +265,8 @@ static void place_page(struct ht_placement *pl, uint64_t va, uint64_t e, struct 
 		p->flags |= HT_PAGE_SHARED;
 	if (e & PM_EXCLUSIVE)
 		p->flags |= HT_PAGE_EXCLUSIVE;
+	if (is_ours(pl, e, pfn))
+		p->flags |= HT_PAGE_OURS;
 	mark_huge(pl, va, pfn, p);
 }
 
@@ -247,7 +281,7 @@ static int read_pagemap(struct ht_placement *pl, pid_t pid, uint64_t va, size_t 
 }
 
 int ht_placement_query(struct ht_placement *pl, pid_t pid, uint64_t va, size_t nr_pages,
-		       struct ht_page_place *place)
+		       unsigned int sharers, struct ht_page_place *place)
 {
 	size_t done, nr;
 	int err;
@@ -255,7 +289,8 @@ int ht_placement_query(struct ht_placement *pl, pid_t pid, uint64_t va, size_t n
 	if (pid <= 0)
 		return -ESRCH;
 	/* A frame may have changed its use since the call before. */
-	pl->head_pfn = NO_FRAME;
+	pl->head_pfn = pl->count_pfn = NO_FRAME;
+	pl->sharers = sharers;
 	for (done = 0; done < nr_pages; done += nr) {
 		nr = nr_pages - done < CHUNK ? nr_pages - done : CHUNK;
 		err = (pl->pagemap ? read_pagemap : ask_kernel)(pl, pid, va + done * PAGE_SIZE, nr,
@@ -336,6 +371,8 @@ static void choose(struct ht_placement *pl)
 	pl->pagemap = true;
 	snprintf(path, sizeof(path), "%s/kpageflags", pl->roots->proc);
 	pl->kpageflags_fd = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%s/kpagecount", pl->roots->proc);
+	pl->kpagecount_fd = open(path, O_RDONLY | O_CLOEXEC);
 	snprintf(pl->why, sizeof(pl->why), "frame numbers by %s%s",
 		 pl->frames.only_node >= 0 ? "the only node" : "memory blocks",
 		 pl->kpageflags_fd < 0 ? "; huge pages unknown without kpageflags" : "");
@@ -352,7 +389,7 @@ int ht_placement_open(struct ht_placement **out, const struct ht_roots *roots,
 		return -ENOMEM;
 	pl->roots = roots;
 	pl->tiers = tiers;
-	pl->pagemap_fd = pl->kpageflags_fd = -1;
+	pl->pagemap_fd = pl->kpageflags_fd = pl->kpagecount_fd = -1;
 	pl->reload_wait_ns = RELOAD_MIN_NS;
 	pl->frames.only_node = -1;
 	choose(pl);
@@ -368,6 +405,8 @@ void ht_placement_close(struct ht_placement *pl)
 	drop_pagemap(pl);
 	if (pl->kpageflags_fd >= 0)
 		close(pl->kpageflags_fd);
+	if (pl->kpagecount_fd >= 0)
+		close(pl->kpagecount_fd);
 	ht_frames_free(&pl->frames);
 	free(pl);
 }

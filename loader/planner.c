@@ -395,19 +395,48 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	return PROMOTED;
 }
 
-/* Free memory fell below the reserve: the coldest pages go, whatever they would gain. */
+/* Pages that what was allocated would have needed, of the tier's memory above the reserve. */
+static uint64_t missing(const struct ht_plan_params *par, unsigned int tier)
+{
+	uint64_t free = par->free_pages[tier], keep = par->reserve_pages[tier];
+
+	keep += par->spilled_pages[tier];
+	return par->spilled_pages[tier] && keep > free ? keep - free : 0;
+}
+
+/*
+ * Cold enough to give way to memory of which nothing is known but that it is new: watched for a
+ * while, and then half as dense as memory is on average, if that.
+ */
+#define COLD_SHARE 0.5
+#define COLD_EPOCHS 4
+
+static bool is_cold(const struct ctx *c, const struct unit *u)
+{
+	const struct ht_space *s = c->space[c->rs->info[u->range].space];
+
+	return c->par->epoch - s->spot[u->spot].since >= COLD_EPOCHS &&
+	       bound(c, &c->rs->range[u->range], 1) <= COLD_SHARE * c->mean;
+}
+
+/*
+ * Free memory fell below the reserve: the coldest pages go, whatever they would gain. Where it was
+ * too little for what was allocated, so do as many as were missing, if they are cold.
+ */
 static void refill_reserve(struct ctx *c, struct cursor *cold)
 {
 	const struct ht_plan_params *par = c->par;
-	uint64_t reserve = par->reserve_pages[c->tier], free = par->free_pages[c->tier], need;
+	uint64_t reserve = par->reserve_pages[c->tier], free = par->free_pages[c->tier];
+	uint64_t low = free < reserve / 2 ? reserve - free : 0, need = missing(par, c->tier);
 	struct unit u;
 
-	if (free >= reserve / 2)
-		return;
-	need = reserve - free;
+	need = low > need ? low : need;
 	while (need && c->budget && c->p->nr < c->p->cap && next_unit(c, cold, &u)) {
 		if (u.pages > c->below || u.pages > c->budget)
 			return;
+		if (!low && !is_cold(c, &u))
+			continue;
+		low -= u.pages < low ? u.pages : low;
 		add_item(c, &u, u.pages, c->tier + 1, -1, 0, par->page_ns * u.pages, NULL);
 		c->below -= u.pages;
 		need -= u.pages < need ? u.pages : need;
@@ -531,7 +560,8 @@ static void set_capacity(struct ht_plan *p, const struct ht_plan_params *par,
 	size_t i;
 
 	for (t = 0; t < par->nr_tiers; t++) {
-		uint64_t free = par->free_pages[t], keep = par->reserve_pages[t];
+		uint64_t free = par->free_pages[t];
+		uint64_t keep = par->reserve_pages[t] + par->spilled_pages[t];
 
 		p->capacity[t] = free > keep ? free - keep : 0;
 		for (i = 0; i < nr_spaces; i++)

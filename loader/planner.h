@@ -10,6 +10,10 @@
  * greatest density down) / total heat * accesses per epoch * latency difference * horizon cost =
  * measured time per moved page * pages moved, both ways
  *
+ * Where targets' new memory found no room in a tier, as much room is made as was missing, by memory
+ * that is known to be cold: what is new is in use, and may be gone before its samples tell so. The
+ * kernel's tiering keeps room for allocations as well (Maruf et al., TPP, ASPLOS 2023).
+ *
  * Memory first seen a short while ago is not known to be cold, however little it was sampled: the
  * greatest density of what comes down is then a multiple of the mean, which fades.
  */
@@ -24,6 +28,7 @@ struct ht_plan_params {
 	unsigned int nr_tiers; /* at most HT_SPACE_TIERS */
 	uint64_t free_pages[HT_SPACE_TIERS];
 	uint64_t reserve_pages[HT_SPACE_TIERS]; /* kept free for new allocations */
+	uint64_t spilled_pages[HT_SPACE_TIERS]; /* new memory that found no room in the tier */
 	double lat_ns[HT_SPACE_TIERS];		/* read latency, 0 = not known */
 	uint64_t budget_pages;			/* moved at most, both directions together */
 	double accesses; /* accesses per epoch the heat stands for, 0 = not known */

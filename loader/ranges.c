@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ranges.h"
+#include "sharing.h"
 
 #define LEVELS (HT_PAGE_MAX + 1)
 
@@ -72,6 +73,7 @@ struct run {
 	uint32_t space_idx, first, nr;
 	enum kind kind;
 	double heat;
+	double listed;	 /* of it, what the page counts stand for */
 	double evidence; /* Poisson counts that the heat to come is as sure as */
 	double expect;	 /* heat to come, by the outlook */
 	uint64_t recent, writes;
@@ -93,13 +95,13 @@ static enum kind kind_of(const struct ht_heatmap *hm, const struct ht_spot *sp)
 }
 
 /* Sum of a tile's page counts: sixteen four-bit counters a word, added in pairs, then at once. */
-static uint32_t sum_counts(const struct ht_heatmap *hm, uint32_t tile)
+static uint32_t sum_counts(const struct ht_heatmap *hm, const struct ht_spot *sp)
 {
 	const uint64_t low = 0x0f0f0f0f0f0f0f0fULL;
 	struct ht_detail copy;
 	uint32_t sum = 0, i;
 
-	if (!ht_heatmap_detail(hm, tile, &copy))
+	if (!ht_sharing_detail(hm, sp, &copy))
 		return 0;
 	for (i = 0; i < HT_TILE_WORDS; i++)
 		sum += ((copy.nib[i] & low) + (copy.nib[i] >> 4 & low)) * 0x0101010101010101ULL >>
@@ -121,6 +123,7 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 
 	r->nr++;
 	r->heat += sp->heat;
+	r->listed += sp->boost > 1 ? sp->heat / sp->boost : sp->heat;
 	r->evidence +=
 		rs->fixed ? sp->heat : sp->heat / ht_outlook_dispersion(&rs->outlook, sp->heat);
 	r->expect += rs->fixed ? sp->heat : ht_outlook(&rs->outlook, sp->heat);
@@ -132,7 +135,7 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 		return;
 	r->sampled++;
 	if (r->kind == KIND_DETAIL)
-		r->counts += sum_counts(hm, sp->tile);
+		r->counts += sum_counts(hm, sp);
 	r->writes += l->writes;
 	if (r->kind == KIND_PLAIN) {
 		r->win_samples += l->win_n;
@@ -156,7 +159,7 @@ static bool belongs(const struct run *r, const struct ht_heatmap *hm, const stru
 	if (sp->va != last->va + HT_TILE_SIZE || kind_of(hm, sp) != r->kind)
 		return false;
 	if (r->kind == KIND_DETAIL) {
-		double counts = r->counts, more = sum_counts(hm, sp->tile);
+		double counts = r->counts, more = sum_counts(hm, sp);
 
 		z *= sqrt(rs->dispersion);
 		/*
@@ -260,10 +263,7 @@ static void give_details(const struct run *r, struct ht_heatmap *hm)
 	uint32_t i;
 
 	for (i = 0; i < r->nr; i++) {
-		const struct ht_spot *sp = &r->space->spot[r->first + i];
-
-		if (sp->tile)
-			ht_heatmap_give_detail(hm, sp->tile);
+		ht_sharing_give_detail(hm, &r->space->spot[r->first + i]);
 	}
 }
 
@@ -346,7 +346,7 @@ static void histogram_add(struct histogram *h, const struct ht_heatmap *hm,
 			  const struct ht_spot *sp)
 {
 	struct ht_detail copy;
-	const struct ht_detail *d = sp->tile ? ht_heatmap_detail(hm, sp->tile, &copy) : NULL;
+	const struct ht_detail *d = ht_sharing_detail(hm, sp, &copy);
 	unsigned int p;
 
 	if (!sp->place) {
@@ -438,7 +438,7 @@ static void scale_rates(const struct ht_ranges *rs, const struct run *r, const s
 			double *est)
 {
 	uint32_t full = level_pages(h, LEVELS - 1);
-	double sum = 0, scale;
+	double sum = 0, per_count = rs->heat_per_count, scale;
 	unsigned int c;
 
 	for (c = 0; c < LEVELS; c++)
@@ -446,9 +446,10 @@ static void scale_rates(const struct ht_ranges *rs, const struct run *r, const s
 	if (sum <= 0)
 		return;
 	scale = r->expect / sum;
-	if (rs->heat_per_count > 0 && rs->heat_per_count < scale &&
-	    rs->heat_per_count * FRESH > scale)
-		scale = rs->heat_per_count;
+	if (r->listed > 0)
+		per_count *= r->heat / r->listed;
+	if (per_count > 0 && per_count < scale && per_count * FRESH > scale)
+		scale = per_count;
 	for (c = 0; c < LEVELS; c++)
 		est[c] *= scale;
 	if (full && r->expect > sum * scale)
@@ -529,10 +530,7 @@ static void drop_details(struct run *r, struct ht_heatmap *hm)
 	uint32_t i;
 
 	for (i = 0; i < r->nr; i++) {
-		const struct ht_spot *sp = &r->space->spot[r->first + i];
-
-		if (sp->tile)
-			ht_heatmap_drop_detail(hm, sp->tile);
+		ht_sharing_drop_detail(hm, &r->space->spot[r->first + i]);
 	}
 }
 
@@ -735,8 +733,8 @@ void ht_ranges_pages(const struct ht_heatmap *hm, const struct ht_spot *sp, uint
 	const struct ht_detail *d = NULL;
 	unsigned int i, c, left;
 
-	if (levels != HT_ALL_LEVELS && sp->tile)
-		d = ht_heatmap_detail(hm, sp->tile, &copy);
+	if (levels != HT_ALL_LEVELS)
+		d = ht_sharing_detail(hm, sp, &copy);
 	if (!d) {
 		memset(mask, levels & 1 ? 0xff : 0, HT_TILE_PAGES / 8);
 		return;

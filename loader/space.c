@@ -144,6 +144,8 @@ void ht_space_join(struct ht_space *s, const struct ht_heatmap *hm)
 			s->orphans++;
 		sp->tile = 0;
 		sp->heat = 0;
+		sp->boost = 0;
+		sp->share = NULL;
 		sp->recent = 0;
 		if (j < first + nr && HT_KEY_VA(hm->live[j].key) == sp->va) {
 			sp->tile = hm->live[j].id;
@@ -191,35 +193,67 @@ static void set_place(struct ht_spot *sp, const uint8_t *tier)
 		memcpy(sp->place, tier, HT_TILE_PAGES);
 }
 
+/* What was not there before, and no one else has: allocated, and not in the fastest tier. */
+static void count_spilled(struct ht_space *s, const struct ht_spot *sp, const uint16_t *before)
+{
+	int t, grown = ht_spot_pages(sp);
+
+	for (t = 0; t < HT_SPACE_TIERS; t++)
+		grown -= before[t];
+	for (t = HT_SPACE_TIERS - 1; t > 0 && grown > 0; t--) {
+		int n = sp->in_tier[t] - before[t];
+
+		if (n <= 0)
+			continue;
+		s->spilled[t] += n < grown ? n : grown;
+		grown -= n < grown ? n : grown;
+	}
+}
+
+static unsigned int sharers_of(const struct ht_spot *sp)
+{
+	return sp->flags & HT_SPOT_HOLDS && sp->sharers > 1 ? sp->sharers : 1;
+}
+
 int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *pl,
 		   const struct ht_tiers *tiers, uint32_t epoch)
 {
 	struct ht_page_place place[HT_TILE_PAGES];
+	uint16_t was[HT_SPACE_TIERS];
 	uint8_t tier[HT_TILE_PAGES];
 	bool tells_sharing = !strcmp(ht_placement_backend(pl), "pagemap");
-	unsigned int i, thp = 0;
+	unsigned int i, thp = 0, others = 0, before = ht_spot_pages(sp);
 	int err;
 
-	err = ht_placement_query(pl, s->tgid, sp->va, HT_TILE_PAGES, place);
+	err = ht_placement_query(pl, s->tgid, sp->va, HT_TILE_PAGES, sharers_of(sp), place);
 	if (err)
 		return err;
+	sp->flags &= HT_SPOT_HOLDS;
 	add_counts(s, sp, -1);
+	memcpy(was, sp->in_tier, sizeof(was));
 	memset(sp->in_tier, 0, sizeof(sp->in_tier));
 	for (i = 0; i < HT_TILE_PAGES; i++) {
 		tier[i] = tier_of(tiers, place[i].node);
-		/* Pages that other processes map as well are not ours to move: not there, for us.
-		 */
-		if (!(place[i].flags & HT_PAGE_EXCLUSIVE) && tells_sharing)
-			tier[i] = HT_ABSENT;
 		if (tier[i] == HT_ABSENT)
 			continue;
+		if (!(place[i].flags & HT_PAGE_EXCLUSIVE) && tells_sharing)
+			sp->flags |= HT_SPOT_SHARES;
+		/* Not there, for us: another target holds it, or it is not the targets' alone. */
+		if (!(place[i].flags & HT_PAGE_OURS) && tells_sharing) {
+			tier[i] = HT_ABSENT;
+			others++;
+			continue;
+		}
 		sp->in_tier[tier[i]]++;
 		thp += !!(place[i].flags & HT_PAGE_THP);
 	}
 	add_counts(s, sp, 1);
-	sp->flags = thp == HT_TILE_PAGES ? HT_SPOT_THP : 0;
+	if (!(sp->flags & HT_SPOT_SHARES))
+		count_spilled(s, sp, was);
+	sp->flags |= thp == HT_TILE_PAGES ? HT_SPOT_THP : 0;
 	set_place(sp, tier);
-	sp->queried = epoch;
+	/* Lost to a process that was not known yet, as a child just born: look again. */
+	sp->queried = sharers_of(sp) > 1 && others && ht_spot_pages(sp) < before ? 0 : epoch;
 	if (!sp->since)
 		sp->since = epoch;
 	return 0;

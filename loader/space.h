@@ -22,23 +22,30 @@
 #define HT_ABSENT 0xff
 
 enum ht_spot_flags {
-	HT_SPOT_THP = 1 << 0, /* one transparent huge page fills it: moves whole */
+	HT_SPOT_THP = 1 << 0,	 /* one transparent huge page fills it: moves whole */
+	HT_SPOT_SHARES = 1 << 1, /* other processes map some of its pages as well */
+	HT_SPOT_HOLDS = 1 << 2,	 /* of the targets that do, this one answers for them: sharing.h */
 };
+
+struct ht_share;
 
 struct ht_spot {
 	uint64_t va;   /* multiple of HT_TILE_SIZE */
 	uint32_t tile; /* id in the heat map, 0 = never sampled */
-	float heat;    /* the tile's rate, see struct ht_live */
+	float heat;  /* the tile's rate, see struct ht_live; with the other targets' it holds for */
+	float boost; /* so many times the tile's own, 0 = 1 */
 	uint32_t recent;
 	uint32_t live;	  /* index into the heat map's live[], if tile is not 0 */
 	uint32_t queried; /* epoch of the last placement query, 0 = never */
 	uint32_t since;	  /* epoch of the first one */
 	uint32_t moved;	  /* epoch pages of it last moved, 0 = never */
+	uint16_t sharers; /* HT_SPOT_HOLDS: targets that map the address */
 	uint32_t hold;	  /* epoch before which it is left alone (back-off), 0 = none */
 	uint16_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages by tier */
 	uint8_t flags;			  /* enum ht_spot_flags */
 	uint8_t moved_to;		  /* tier its pages were last moved to */
 	uint8_t holds;			  /* back-offs in a row; 1: busy once, no back-off yet */
+	const struct ht_share *share; /* whose heat and counts it has as well; NULL; for an epoch */
 	uint8_t *place; /* 512 tier indexes or HT_ABSENT; NULL when all resident pages share a tier
 			 */
 };
@@ -50,6 +57,8 @@ struct ht_space {
 	size_t nr, cap;
 	size_t cursor;			  /* where the refresh in turn goes on */
 	uint64_t in_tier[HT_SPACE_TIERS]; /* resident pages, sum over the spots */
+	/* New pages in each tier but the fastest, since the caller last set it to 0. */
+	uint64_t spilled[HT_SPACE_TIERS];
 	int error;	  /* -ESRCH, -EPERM: its pages cannot be queried or moved any more */
 	uint32_t orphans; /* live tiles without a spot at the last join: the map is out of date */
 };

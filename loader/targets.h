@@ -27,8 +27,7 @@ struct ht_selection {
 enum ht_vma_flags {
 	HT_VMA_ANON = 1 << 0,
 	HT_VMA_FILE = 1 << 1,
-	HT_VMA_SHARED = 1 << 2, /* MAP_SHARED: pages of several processes, moved with MPOL_MF_MOVE
-				 * only when mapped here alone */
+	HT_VMA_SHARED = 1 << 2, /* MAP_SHARED: pages of several processes, see sharing.h */
 	HT_VMA_STACK = 1 << 3,
 	HT_VMA_SPECIAL = 1 << 4, /* vdso, vvar, vsyscall: never touched */
 };

@@ -49,5 +49,18 @@ stop
 check "exit status" 0 $status
 holds "the books agree: moved = promoted + demoted, huge pages being 512" \
 	"($(stat_of pages promoted) + $(stat_of pages demoted) - $(stat_of pages outcomes.moved)) % 511 == 0"
+
+# The children that share them are targets as well now.
+load_wait shared --comm subject --comm sharer --json --stats 1 --epoch 250 $range
+for r in cow shmem; do
+	if wait_for 40 more_in_node w $r 0 0.98; then
+		ok "$r: promoted, as all that map it are targets"
+	else
+		not_ok "$r: promoted, as all that map it are targets ($(in_node w $r 0) of it)"
+	fi
+done
+tell w verify
+check "shared data is intact" true "$(say w intact)"
+stop
 quit w
 finish

@@ -104,7 +104,7 @@ static bool has_zero_page(void)
 
 static void query(struct env *e, const void *p, size_t nr)
 {
-	assert_int_equal(ht_placement_query(e->pl, getpid(), (uintptr_t)p, nr, e->place), 0);
+	assert_int_equal(ht_placement_query(e->pl, getpid(), (uintptr_t)p, nr, 1, e->place), 0);
 }
 
 static void test_own_pages(void **state)
@@ -130,7 +130,7 @@ static void test_own_pages(void **state)
 		if (!there)
 			assert_int_equal(e->place[i].flags, 0);
 		else if (!strcmp(ht_placement_backend(e->pl), "pagemap"))
-			assert_int_equal(e->place[i].flags, HT_PAGE_EXCLUSIVE);
+			assert_int_equal(e->place[i].flags, HT_PAGE_EXCLUSIVE | HT_PAGE_OURS);
 	}
 	/* From the middle, over the edge of a chunk. */
 	query(e, p + 99 * PAGE, 1300);
@@ -170,10 +170,18 @@ static void test_shared(void **state)
 	assert_int_equal(read(fds[0], &c, 1), 1);
 	close(fds[0]);
 	close(fds[1]);
-	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)cow, 8, e->place), 0);
-	assert_int_equal(e->place[0].flags, HT_PAGE_EXCLUSIVE);
+	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)cow, 8, 1, e->place), 0);
+	assert_int_equal(e->place[0].flags, HT_PAGE_EXCLUSIVE | HT_PAGE_OURS);
 	assert_int_equal(e->place[1].flags, 0);
 	assert_int_equal(e->place[1].node, 0);
+	/* With both known it is theirs; with only one more than map it as well. */
+	for (unsigned int sharers = 2; sharers <= 3; sharers++) {
+		assert_int_equal(
+			ht_placement_query(e->pl, pid, (uintptr_t)cow, 8, sharers, e->place), 0);
+		assert_int_equal(e->place[0].flags, HT_PAGE_EXCLUSIVE | HT_PAGE_OURS);
+		for (int i = 1; i < 8; i++)
+			assert_int_equal(e->place[i].flags, HT_PAGE_OURS);
+	}
 	query(e, shared, 2);
 	assert_int_equal(e->place[0].flags, HT_PAGE_SHARED);
 	assert_int_equal(e->place[1].flags & HT_PAGE_SHARED, HT_PAGE_SHARED);
@@ -228,7 +236,7 @@ static void test_not_huge(void **state)
 	memset(p, 1, nr * PAGE);
 	query(e, p, nr);
 	for (size_t i = 0; i < nr; i++)
-		assert_int_equal(e->place[i].flags, HT_PAGE_EXCLUSIVE);
+		assert_int_equal(e->place[i].flags, HT_PAGE_EXCLUSIVE | HT_PAGE_OURS);
 	munmap(p, nr * PAGE);
 }
 
@@ -253,7 +261,7 @@ static void test_gone(void **state)
 		_exit(2);
 	}
 	close(fds[0]);
-	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, e->place), 0);
+	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, 1, e->place), 0);
 	assert_int_equal(e->place[0].node, 0);
 
 	/* After an exec what was there is not. */
@@ -262,7 +270,7 @@ static void test_gone(void **state)
 	for (int i = 0; i < 200; i++) {
 		usleep(10000);
 		ht_placement_forget(e->pl, pid);
-		assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, e->place), 0);
+		assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, 1, e->place), 0);
 		if (e->place[0].node == HT_NODE_NONE)
 			break;
 	}
@@ -270,13 +278,13 @@ static void test_gone(void **state)
 
 	kill(pid, SIGKILL);
 	assert_int_equal(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), 0);
-	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, e->place), -ESRCH);
+	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, 1, e->place), -ESRCH);
 	waitpid(pid, NULL, 0);
-	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, e->place), -ESRCH);
+	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, 1, e->place), -ESRCH);
 	ht_placement_forget(e->pl, pid);
-	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, e->place), -ESRCH);
-	assert_int_equal(ht_placement_query(e->pl, 0, (uintptr_t)p, 1, e->place), -ESRCH);
-	assert_int_equal(ht_placement_query(e->pl, -1, (uintptr_t)p, 1, e->place), -ESRCH);
+	assert_int_equal(ht_placement_query(e->pl, pid, (uintptr_t)p, 1, 1, e->place), -ESRCH);
+	assert_int_equal(ht_placement_query(e->pl, 0, (uintptr_t)p, 1, 1, e->place), -ESRCH);
+	assert_int_equal(ht_placement_query(e->pl, -1, (uintptr_t)p, 1, 1, e->place), -ESRCH);
 	munmap(p, TILE);
 }
 
@@ -289,7 +297,7 @@ static void test_odd_addresses(void **state)
 	open_host(e);
 	for (size_t i = 0; i < sizeof(va) / sizeof(*va); i++) {
 		e->place[0].node = e->place[511].node = 42;
-		assert_int_equal(ht_placement_query(e->pl, getpid(), va[i], 512, e->place), 0);
+		assert_int_equal(ht_placement_query(e->pl, getpid(), va[i], 512, 1, e->place), 0);
 		assert_int_equal(e->place[0].node, HT_NODE_NONE);
 		assert_int_equal(e->place[511].node, HT_NODE_NONE);
 	}
@@ -320,7 +328,7 @@ static void test_without_rights(void **state)
 		if (strcmp(ht_placement_backend(e->pl), "move_pages") ||
 		    !strlen(ht_placement_why(e->pl)))
 			_exit(7);
-		if (ht_placement_query(e->pl, getpid(), (uintptr_t)p, 2048, e->place))
+		if (ht_placement_query(e->pl, getpid(), (uintptr_t)p, 2048, 1, e->place))
 			_exit(6);
 		for (int i = 0; i < 2048; i++)
 			bad += e->place[i].node != (i % 2 ? HT_NODE_NONE : 0) || e->place[i].flags;

@@ -414,6 +414,42 @@ static void test_budget(void **state)
 	}
 }
 
+/* As much room is made as was missing, by what is cold for sure. */
+static void test_room_for_what_spilled(void **state)
+{
+	struct fix *f = start(1);
+
+	add(f, 30, 90, 0);
+	add(f, 30, 0, 0);
+	add(f, 30, 40, 0);
+	f->par.spilled_pages[0] = 8 * T;
+	make(f);
+	assert_int_equal(f->plan.demote, 8 * T);
+	assert_int_equal(f->plan.promote, 0);
+	for (size_t i = 0; i < f->plan.nr; i++) {
+		assert_int_equal(f->plan.item[i].serves, -1);
+		assert_in_range(f->plan.item[i].spot, 30, 59);
+	}
+	/* No more than there is of that. */
+	f->par.spilled_pages[0] = 50 * T;
+	make(f);
+	assert_int_equal(f->plan.demote, 30 * T);
+	/* Above the reserve there was room, or is now. */
+	f->par.reserve_pages[0] = 4 * T;
+	f->par.free_pages[0] = 54 * T;
+	make(f);
+	assert_int_equal(planned(f), 0);
+	f->par.free_pages[0] = 44 * T;
+	make(f);
+	assert_int_equal(f->plan.demote, 10 * T);
+	/* It was not there long enough to be known. */
+	for (size_t i = 30; i < 60; i++)
+		f->s[0].spot[i].since = f->par.epoch - 2;
+	make(f);
+	assert_int_equal(planned(f), 0);
+	finish(f);
+}
+
 static void test_reserve_is_kept(void **state)
 {
 	struct fix *f = start(1);
@@ -932,6 +968,7 @@ int main(void)
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_reserve_is_kept),
 		cmocka_unit_test(test_reserve_is_refilled),
+		cmocka_unit_test(test_room_for_what_spilled),
 		cmocka_unit_test(test_slow_tier_full),
 		cmocka_unit_test(test_plan_table_full),
 		cmocka_unit_test(test_hold),

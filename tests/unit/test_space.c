@@ -14,6 +14,7 @@
 #define GIB (1ULL << 30)
 
 static const uint16_t whole_fast[HT_SPACE_TIERS] = { HT_TILE_PAGES };
+static const uint16_t none[HT_SPACE_TIERS];
 static const uint16_t whole_slow[HT_SPACE_TIERS] = { 0, HT_TILE_PAGES };
 
 static void check_sums(const struct ht_space *s)
@@ -315,6 +316,39 @@ static void test_query(void **state)
 	}
 }
 
+/* New pages that are not in the fastest tier. */
+static void test_spilled(void **state)
+{
+	for (int tier = 0; tier < 2; tier++) {
+		struct ht_placement *pl;
+		struct ht_tiers tiers;
+		struct ht_space s;
+		char *p = map_tiles(1);
+
+		set_tiers(&tiers, tier);
+		pl = open_placement(&tiers);
+		ht_space_init(&s, getpid());
+		tu_add_spot(&s, (uintptr_t)p, none);
+		for (int i = 0; i < 60; i++)
+			p[i * TU_PAGE] = 1;
+		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 9), 0);
+		assert_int_equal(s.spilled[1], tier ? 60 : 0);
+		/* What was there is not new. */
+		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 10), 0);
+		assert_int_equal(s.spilled[1], tier ? 60 : 0);
+		p[100 * TU_PAGE] = 1;
+		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 11), 0);
+		assert_int_equal(s.spilled[1], tier ? 61 : 0);
+		/* Nor is what came from the fastest tier. */
+		set_tiers(&tiers, !tier);
+		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 12), 0);
+		assert_int_equal(s.spilled[1], tier ? 61 : 0);
+		ht_space_free(&s);
+		ht_placement_close(pl);
+		munmap(p, HT_TILE_SIZE);
+	}
+}
+
 /* A node in no tier is not ours to look at. */
 static void test_query_untiered_node(void **state)
 {
@@ -526,6 +560,7 @@ int main(void)
 		cmocka_unit_test(test_moved_partly_resident),
 		cmocka_unit_test(test_query),
 		cmocka_unit_test(test_query_untiered_node),
+		cmocka_unit_test(test_spilled),
 		cmocka_unit_test(test_query_huge),
 		cmocka_unit_test(test_query_shared),
 		cmocka_unit_test(test_refresh_in_turn),
