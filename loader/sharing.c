@@ -8,6 +8,7 @@
 #define UNUSED UINT64_MAX
 /* To hold pages changes what both sides have to be asked for: another must be so much hotter. */
 #define HOLDER_BONUS 2
+#define CAP_MIN 64
 
 void ht_sharing_free(struct ht_sharing *sh)
 {
@@ -21,35 +22,6 @@ static bool may_share(const struct ht_spot *sp)
 	return !sp->queried || sp->flags & HT_SPOT_SHARES;
 }
 
-static size_t count(struct ht_space *const *space, size_t nr)
-{
-	size_t i, k, n = 0;
-
-	for (i = 0; i < nr; i++)
-		for (k = 0; k < space[i]->nr; k++)
-			n += may_share(&space[i]->spot[k]);
-	return n;
-}
-
-static int make_room(struct ht_sharing *sh, size_t nr)
-{
-	struct ht_share *n;
-	size_t cap = 64;
-
-	while (cap < 2 * nr)
-		cap *= 2;
-	if (cap > sh->cap || cap < sh->cap / 8) {
-		n = reallocarray(sh->share, cap, sizeof(*n));
-		if (!n)
-			return -ENOMEM;
-		sh->share = n;
-		sh->cap = cap;
-	}
-	for (size_t i = 0; i < sh->cap; i++)
-		sh->share[i] = (struct ht_share){ .va = UNUSED };
-	return 0;
-}
-
 /* Its place, or the one where it belongs: half of them at least are unused. */
 static struct ht_share *find(const struct ht_sharing *sh, uint64_t va)
 {
@@ -60,29 +32,73 @@ static struct ht_share *find(const struct ht_sharing *sh, uint64_t va)
 	return &sh->share[i & (sh->cap - 1)];
 }
 
+/* An empty table, of another size if the last one's was far from what it took. */
+static int clear(struct ht_sharing *sh)
+{
+	size_t cap = sh->cap && sh->nr >= sh->cap / 8 ? sh->cap : CAP_MIN, i;
+	struct ht_share *n = sh->share;
+
+	if (cap != sh->cap)
+		n = reallocarray(sh->share, cap, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	sh->share = n;
+	sh->cap = cap;
+	sh->nr = 0;
+	for (i = 0; i < cap; i++)
+		n[i].va = UNUSED;
+	return 0;
+}
+
+static int grow(struct ht_sharing *sh)
+{
+	struct ht_sharing larger = { .cap = 2 * sh->cap, .nr = sh->nr };
+	size_t i;
+
+	larger.share = calloc(larger.cap, sizeof(*larger.share));
+	if (!larger.share)
+		return -ENOMEM;
+	for (i = 0; i < larger.cap; i++)
+		larger.share[i].va = UNUSED;
+	for (i = 0; i < sh->cap; i++)
+		if (sh->share[i].va != UNUSED)
+			*find(&larger, sh->share[i].va) = sh->share[i];
+	free(sh->share);
+	*sh = larger;
+	return 0;
+}
+
 static float weight_of(const struct ht_spot *sp)
 {
 	return sp->flags & HT_SPOT_HOLDS ? HOLDER_BONUS * sp->heat + 1 : sp->heat;
 }
 
-static void gather(struct ht_sharing *sh, const struct ht_space *s, uint32_t idx)
+static int gather(struct ht_sharing *sh, const struct ht_space *s, uint32_t idx)
 {
+	struct ht_share *share;
 	size_t k;
+	int err;
 
 	for (k = 0; k < s->nr; k++) {
 		const struct ht_spot *sp = &s->spot[k];
-		struct ht_share *share;
 
 		if (!may_share(sp))
 			continue;
+		err = 2 * sh->nr >= sh->cap ? grow(sh) : 0;
+		if (err)
+			return err;
 		share = find(sh, sp->va);
+		if (share->va == UNUSED) {
+			*share = (struct ht_share){ .va = sp->va };
+			sh->nr++;
+		}
 		if (!share->nr || weight_of(sp) > share->weight) {
 			share->holder = idx;
 			share->weight = weight_of(sp);
 		}
-		share->va = sp->va;
 		share->nr++;
 	}
+	return 0;
 }
 
 /* Whoever begins or ceases to hold the pages of a spot has other pages than before. */
@@ -149,16 +165,18 @@ static void give_heat(const struct ht_sharing *sh)
 
 int ht_sharing_settle(struct ht_sharing *sh, struct ht_space *const *space, size_t nr)
 {
-	size_t n = nr > 1 ? count(space, nr) : 0, i;
-	int err = n ? make_room(sh, n) : 0;
+	bool any = nr > 1;
+	int err = any ? clear(sh) : 0;
+	size_t i;
 
-	for (i = 0; n && !err && i < nr; i++)
-		gather(sh, space[i], i);
+	for (i = 0; any && !err && i < nr; i++)
+		err = gather(sh, space[i], i);
+	any = any && !err;
 	for (i = 0; i < nr; i++)
-		appoint(n && !err ? sh : NULL, space[i], i);
-	for (i = 0; n && !err && i < nr; i++)
+		appoint(any ? sh : NULL, space[i], i);
+	for (i = 0; any && i < nr; i++)
 		hand_over(sh, space[i], i);
-	if (n && !err)
+	if (any)
 		give_heat(sh);
 	return err;
 }

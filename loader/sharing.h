@@ -27,7 +27,7 @@ struct ht_share {
 
 struct ht_sharing {
 	struct ht_share *share; /* hashed by va */
-	size_t cap;		/* a power of two */
+	size_t nr, cap;		/* in use; in all, a power of two */
 };
 
 void ht_sharing_free(struct ht_sharing *sh);
