@@ -4,7 +4,7 @@
  * them, updates the hot ones at random for as long as it lives, and obeys a line at a time on
  *stdin; each answer is a line of JSON on stdout.
  *
- * subject [-b] NAME=KIND:MIB:NODE[:cold] ...
+ * subject [-b] NAME=KIND:MIB:NODE[:cold] ...	where the kernel puts it with node 8
  *	plain	4 KiB pages		thp	huge pages
  *	skew	huge pages of which only the first sixteen 4 KiB are used
  *	sparse	one 4 KiB page in each 2 MiB; the rest is never touched
@@ -150,9 +150,9 @@ static bool intact(const struct region *r)
 
 static void place(const struct region *r, int node)
 {
-	unsigned long mask = 1UL << node;
+	unsigned long mask = 1UL << node % NODES;
 
-	if (mbind(r->p, r->len, MPOL_BIND, &mask, sizeof(mask) * 8, 0))
+	if (node < NODES && mbind(r->p, r->len, MPOL_BIND, &mask, sizeof(mask) * 8, 0))
 		fail("mbind");
 	for (uint64_t i = 0; i < nr_cells(r, r->mapped); i++) {
 		uint64_t c = nth_cell(i, r->mapped);
