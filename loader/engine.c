@@ -168,7 +168,8 @@ static int pin(struct ht_engine *e)
 	}
 	if (e->cfg->instance && e->cfg->pin_dir == e->cfg->pin_dir_of_instance)
 		mkdir(HT_PIN_DIR, 0700); /* its parent; what is wrong with it shows next */
-	if (mkdir(e->cfg->pin_dir, 0700) && errno != EEXIST) {
+	e->made_pin_dir = !mkdir(e->cfg->pin_dir, 0700);
+	if (!e->made_pin_dir && errno != EEXIST) {
 		err = -errno;
 		pr_err("cannot create %s: %s", e->cfg->pin_dir, strerror(errno));
 		return err;
@@ -198,8 +199,7 @@ static int open_record(struct ht_engine *e, int source)
 
 	if (!e->cfg->record)
 		return 0;
-	err = ht_record_open(&e->source_opts.record, e->cfg->record, source,
-			     e->cfg->source_opts.period);
+	err = ht_record_open(&e->source_opts.record, e->cfg->record, source);
 	if (err || source == HT_SRC_EMULATED)
 		return err;
 	return ht_record_ring(e->source_opts.record, e->policy->map_recording);
@@ -280,6 +280,7 @@ static int start(struct ht_engine *e)
 		return HT_RC_ERROR;
 	if (ht_source_open(&e->source, source, &e->source_opts, &e->policy->src, e->journal))
 		return HT_RC_SOURCE;
+	ht_record_start(e->source_opts.record, e->source->period);
 	ht_pace_bound(&e->pace, ht_source_densest(e->source));
 	if (ht_engine_init_policy(e, e->policy))
 		return HT_RC_POLICY;
@@ -479,7 +480,8 @@ void ht_engine_stop(struct ht_engine *e)
 	}
 	if (e->journal) {
 		ht_journal_close(e->journal);
-		rmdir(e->cfg->pin_dir);
+		if (e->made_pin_dir || e->cfg->pin_dir == e->cfg->pin_dir_of_instance)
+			rmdir(e->cfg->pin_dir);
 		if (e->cfg->instance)
 			rmdir(HT_PIN_DIR); /* the last instance's out takes it along */
 	}

@@ -57,6 +57,7 @@ struct ht_engine {
 	uint64_t moved_at_swap, wasted_at_swap, bpf_ns_of_former;
 	struct ht_source_stats source_former; /* of attachments that ended with a swap */
 	int control_fd;
+	bool made_pin_dir;		   /* it was not there */
 	struct ht_source_opts source_opts; /* cfg's, and the recording */
 	struct ht_heatmap heat;
 	struct ht_source *source;
@@ -76,32 +77,33 @@ struct ht_engine {
 	struct ht_metrics printed;	   /* at the last statistics line */
 	bool header_printed;
 	bool export_failed; /* and told: the file for Prometheus */
-	uint32_t epoch; /* from 1 */
+	uint32_t epoch;	    /* from 1 */
 	uint64_t started_ns, cpu_base_ns;
 	uint64_t tick_samples; /* counted samples at the last aging step */
 	double page_volume;    /* samples behind the page counts at that time, aged as they are */
 	/* How predictable page accesses were: see predictability() in epoch.c. */
 	uint64_t page_hits, page_prior, before_page_hits, before_page_prior;
 	double predicted, usual_predictability;
-	double budget;	    /* pages that may move, see budget() in epoch.c */
-	double margin;	    /* by how much an exchange must raise the density, see epoch.c */
+	double budget; /* pages that may move, see budget() in epoch.c */
+	double margin; /* by how much an exchange must raise the density, see epoch.c */
 	double moved_of_late, wasted_of_late;
 	struct ht_pace pace;
 	uint64_t throttled, throttled_before; /* events of the source so far; an epoch ago */
-	double sample_rate; /* counted samples per epoch, moving average */
+	double sample_rate;		      /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
+	int nodes_err; /* what came of the last look for memory that came or went, and told */
 	uint64_t spilled_pages[HT_SPACE_TIERS]; /* this epoch: see ht_plan_params */
-	struct ht_guest_port *guest_port; /* NULL: the host is told nothing */
-	struct ht_vmstat vmstat; /* where the host is told: as this epoch found it */
+	struct ht_guest_port *guest_port;	/* NULL: the host is told nothing */
+	struct ht_vmstat vmstat;		/* where the host is told: as this epoch found it */
 	struct ht_kernel_moves kernel_moves;
 	bool simulated;	     /* tools/replay: spaces, samples and free memory are made up */
 	uint64_t sim_period; /* then: accesses per sample */
 	struct ht_notify notify;
 	uint64_t told_ns; /* when the service manager got our status */
 	FILE *stats_out;  /* cfg's stats_file */
-	int signal_fd;	     /* SIGINT, SIGTERM, SIGHUP, blocked from the start on */
-	int stats_fd;	     /* keeps the kernel's BPF run-time statistics on */
-	int err;	     /* why the loop ended, 0 = as asked */
+	int signal_fd;	  /* SIGINT, SIGTERM, SIGHUP, blocked from the start on */
+	int stats_fd;	  /* keeps the kernel's BPF run-time statistics on */
+	int err;	  /* why the loop ended, 0 = as asked */
 };
 
 /* Finds tiers, loads the policy, opens the source. Returns an enum ht_exit_code. */

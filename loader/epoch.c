@@ -609,6 +609,28 @@ int ht_epoch_decide(struct ht_engine *e)
 	return 0;
 }
 
+/*
+ * A node that had no memory at the start may get some: it is of its tier from then on. Where that
+ * makes another set of tiers, what policies were told and what is known of pages holds no more.
+ */
+#define NODES_EPOCHS 20
+
+static void look_for_nodes(struct ht_engine *e)
+{
+	int was = e->nodes_err;
+
+	if (e->epoch % NODES_EPOCHS)
+		return;
+	e->nodes_err = ht_tiers_update(&e->tiers, e->roots, e->cfg->fast, e->cfg->slow);
+	if (e->nodes_err > 0)
+		pr_info("other nodes have memory than before: %u now", e->tiers.nr_nodes);
+	else if (e->nodes_err == -EAGAIN && was != -EAGAIN)
+		pr_warn("the memory tiers are not what they were; this loader goes on with those "
+			"it found at its start");
+	else if (e->nodes_err && e->nodes_err != was)
+		pr_warn("cannot look for memory nodes: %s", strerror(-e->nodes_err));
+}
+
 int ht_epoch_run(struct ht_engine *e)
 {
 	const double *ms = e->stages.ms;
@@ -625,6 +647,7 @@ int ht_epoch_run(struct ht_engine *e)
 	if (err)
 		return err;
 	stage(&e->stages);
+	look_for_nodes(e);
 	refresh_placement(e);
 	stage(&e->stages);
 	err = ht_epoch_decide(e);

@@ -27,6 +27,7 @@ struct spots {
 
 struct ht_record {
 	FILE *f;
+	uint32_t source;
 	bool failed;
 	struct ring_buffer *ring; /* NULL = samples are added by the source */
 	uint64_t samples, drained;
@@ -41,20 +42,15 @@ static void put(struct ht_record *r, const void *data, size_t size, size_t nr)
 	pr_warn("the recording ends here: %s", strerror(errno));
 }
 
-int ht_record_open(struct ht_record **out, const char *path, uint32_t source, uint64_t period)
+int ht_record_open(struct ht_record **out, const char *path, uint32_t source)
 {
-	struct ht_trace_hdr hdr = { .magic = HT_TRACE_MAGIC,
-				    .version = HT_TRACE_VERSION,
-				    .record_size = sizeof(struct ht_inject_rec),
-				    .period = period,
-				    .source = source };
 	struct ht_record *r = calloc(1, sizeof(*r));
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), err;
 
 	if (r && fd >= 0)
 		r->f = fdopen(fd, "w");
 	if (r && r->f) {
-		put(r, &hdr, sizeof(hdr), 1);
+		r->source = source;
 		*out = r;
 		return 0;
 	}
@@ -64,6 +60,19 @@ int ht_record_open(struct ht_record **out, const char *path, uint32_t source, ui
 		close(fd);
 	free(r);
 	return err;
+}
+
+void ht_record_start(struct ht_record *r, uint64_t period)
+{
+	struct ht_trace_hdr hdr = { .magic = HT_TRACE_MAGIC,
+				    .version = HT_TRACE_VERSION,
+				    .record_size = sizeof(struct ht_inject_rec),
+				    .period = period };
+
+	if (!r)
+		return;
+	hdr.source = r->source;
+	put(r, &hdr, sizeof(hdr), 1);
 }
 
 static int on_sample(void *arg, void *data, size_t size)

@@ -20,7 +20,9 @@
 struct ht_record;
 
 /* Creates the file (0600; an existing one is replaced). 0 or a negative errno, logged. */
-int ht_record_open(struct ht_record **r, const char *path, uint32_t source, uint64_t period);
+int ht_record_open(struct ht_record **r, const char *path, uint32_t source);
+/* When the source is open: its period, before anything else. r may be NULL. */
+void ht_record_start(struct ht_record *r, uint64_t period);
 /* Samples come through this ring buffer as well. 0 or a negative errno, logged. */
 int ht_record_ring(struct ht_record *r, int ring_fd);
 /* Errors (disk full) end the recording with a warning, never the run. r may be NULL. */

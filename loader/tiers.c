@@ -460,6 +460,48 @@ int ht_tiers_discover(struct ht_tiers *t, const struct ht_roots *roots, const ch
 	return 0;
 }
 
+static bool same_nodes(const struct ht_tiers *a, const struct ht_tiers *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < a->nr_nodes && a->nr_nodes == b->nr_nodes; i++)
+		if (a->node[i].id != b->node[i].id)
+			return false;
+	return a->nr_nodes == b->nr_nodes;
+}
+
+/* Nodes that both have are in the same tier. */
+static bool same_tiers(const struct ht_tiers *a, const struct ht_tiers *b)
+{
+	unsigned int i;
+	int tier;
+
+	for (i = 0; i < a->nr_nodes && a->nr_tiers == b->nr_tiers; i++) {
+		tier = ht_tiers_of_node(b, a->node[i].id);
+		if (tier >= 0 && a->node[i].tier >= 0 && tier != a->node[i].tier)
+			return false;
+	}
+	return a->nr_tiers == b->nr_tiers;
+}
+
+int ht_tiers_update(struct ht_tiers *t, const struct ht_roots *roots, const char *fast,
+		    const char *slow)
+{
+	struct ht_tiers now = {};
+	int err;
+
+	err = read_nodes(&now, roots);
+	if (err || same_nodes(t, &now))
+		return err;
+	err = ht_tiers_discover(&now, roots, fast, slow);
+	if (err)
+		return err;
+	if (!same_tiers(t, &now))
+		return -EAGAIN;
+	*t = now;
+	return 1;
+}
+
 int ht_tiers_of_node(const struct ht_tiers *t, int node)
 {
 	for (unsigned int i = 0; i < t->nr_nodes; i++)

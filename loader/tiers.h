@@ -7,7 +7,7 @@
  * faster); where the kernel puts all nodes in one tier, the HMAT read latency
  * (nodeN/accessC/initiators/read_latency, ns; class 1, from CPUs alone, before class 0), then
  * distance from the CPUs with CPU-less nodes slower. Latencies and distances within a fifth of the
- * fastest of a tier belong to that tier. Nodes without memory are left out.
+ * fastest of a tier belong to that tier. Nodes without memory are left out until they get some.
  */
 #ifndef HT_TIERS_H
 #define HT_TIERS_H
@@ -55,6 +55,14 @@ struct ht_tiers {
  */
 int ht_tiers_discover(struct ht_tiers *tiers, const struct ht_roots *roots, const char *fast,
 		      const char *slow);
+
+/*
+ * Looks again, for memory comes and goes at run time; fast and slow as at first. 1 if other nodes
+ * have memory than before, and tiers is up to date; 0 if they are the same. -EAGAIN where there are
+ * more or fewer tiers, or a node is in another one: tiers stays as it was.
+ */
+int ht_tiers_update(struct ht_tiers *tiers, const struct ht_roots *roots, const char *fast,
+		    const char *slow);
 
 /* Index of the tier of a node id, -1 if the node is not in any. */
 int ht_tiers_of_node(const struct ht_tiers *tiers, int node);

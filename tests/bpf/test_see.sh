@@ -53,6 +53,8 @@ faulter=$!
 loader=$!
 wait_for 30 counted || { not_ok "the loader counts"; cat "$tmp/err"; exit 1; }
 
+check "the recording tells the period, which was not asked for" 1 "$(od -An -tu8 -j16 -N8 "$tmp/trace" | tr -d ' ')"
+
 # ---- top
 on_tty keys <<END
 until 9 sort by heat

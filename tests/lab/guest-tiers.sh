@@ -81,6 +81,34 @@ two_slow_nodes()
 	quit w
 }
 
+# Blocks of memory, 128 MiB each: nodes must begin and end with one.
+take_memory_of_node()
+{
+	for b in /sys/devices/system/node/node"$1"/memory[0-9]*; do
+		echo offline >"$b/state"
+	done
+}
+has_no_memory() { ! grep -q "\b$1\b" /sys/devices/system/node/has_memory; }
+
+memory_comes_later()
+{
+	blocks=$(cd /sys/devices/system/node/node2 && echo memory[0-9]*)
+	take_memory_of_node 2
+	wait_for 20 has_no_memory 2
+	load_wait later --comm subject --json --stats 1 --epoch 250 $range
+	check "a node without memory is not there" 1 "$(jget "$tmp/later.out" -e start '#tiers.1.nodes')"
+	for b in $blocks; do
+		echo online_movable >"/sys/devices/system/memory/$b/state"
+	done
+	wait_for 20 grep -q "other nodes have memory" "$tmp/later.err"
+	contains "its memory is noticed" "$tmp/later.err" "other nodes have memory than before: 3 now"
+	spawn w hot=plain:12:2
+	nodes_hold "and promoted from" 40 w hot "n0 > 0.95"
+	stop
+	check "memory that comes later: exit status" 0 $status
+	quit w
+}
+
 two_fast_nodes()
 {
 	spawn w hot=plain:12:2

@@ -107,6 +107,11 @@ static int discover(struct env *e, const char *fast, const char *slow)
 	return ht_tiers_discover(&e->t, &e->roots, fast, slow);
 }
 
+static int update(struct env *e, const char *fast)
+{
+	return ht_tiers_update(&e->t, &e->roots, fast, NULL);
+}
+
 /* Compares the tiers with a text such as "0 2|1": nodes, a bar between tiers. */
 static void assert_tiers(const struct env *e, const char *want)
 {
@@ -172,6 +177,48 @@ static void test_three_tiers(void **state)
 	assert_int_equal(e->t.tier[2].kernel_id, 961);
 	assert_int_equal(e->t.tier[1].read_lat_ns, 250); /* class 1 of node 3, class 0 of node 2 */
 	assert_int_equal(e->t.tier[1].total_bytes, 2ULL << 30);
+}
+
+/* Memory that comes, and goes, at run time. */
+static void test_update(void **state)
+{
+	struct env *e = *state;
+
+	online(e, "0-4\n");
+	for (int i = 0; i < 4; i++)
+		add_node(e, i, i ? "" : "0-3", "10 20 20 20 20", i < 3 ? 1024 : 0);
+	add_tier(e, 4, "0\n");
+	add_tier(e, 140, "1-2\n");
+	assert_int_equal(discover(e, NULL, NULL), 0);
+	assert_tiers(e, "0|1 2");
+	assert_int_equal(update(e, NULL), 0);
+	add_node(e, 3, "", "20 20 20 10 20", 512);
+	add_tier(e, 140, "1-3\n");
+	assert_int_equal(update(e, NULL), 1);
+	assert_tiers(e, "0|1 2 3");
+	assert_int_equal(e->t.tier[1].total_bytes, 2560ULL << 20);
+	assert_int_equal(update(e, NULL), 0);
+	add_node(e, 2, "", "20 20 10 20 20", 0);
+	add_tier(e, 140, "1,3\n");
+	assert_int_equal(update(e, NULL), 1);
+	assert_tiers(e, "0|1 3");
+	/* Another tier, or a node that is in another one: nothing changes. */
+	add_node(e, 4, "", "20 20 20 20 10", 512);
+	add_tier(e, 961, "4\n");
+	assert_int_equal(update(e, NULL), -EAGAIN);
+	assert_tiers(e, "0|1 3");
+	add_tier(e, 140, "1,4\n");
+	add_tier(e, 4, "0,3\n");
+	add_tier(e, 961, "\n");
+	assert_int_equal(update(e, NULL), -EAGAIN);
+	assert_tiers(e, "0|1 3");
+	/* As the user wants it. */
+	assert_int_equal(update(e, "0"), 1);
+	assert_tiers(e, "0|1 3 4");
+	for (int i = 0; i < 5; i++)
+		add_node(e, i, "", "10 20 20 20 20", 0);
+	assert_int_equal(update(e, NULL), -ENOENT);
+	assert_tiers(e, "0|1 3 4");
 }
 
 static void test_hmat_only(void **state)
@@ -511,6 +558,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_lab, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_three_tiers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_update, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hmat_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_distance, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_tiers_than_fit, setup, teardown),

@@ -22,6 +22,7 @@
 
 #define DELAY_MIN 0.1
 #define DELAY_MAX 60.0
+#define LOOKS_MAX 5
 
 struct top {
 	const char *instance;
@@ -81,6 +82,16 @@ static int look(struct top *t, struct json_object **json)
 	t->has_before = now->pid && now->pid == t->status[next].pid;
 	t->which = next;
 	return 0;
+}
+
+/* Where there is nothing to show without it: a loader that is busy is asked again. */
+static int patient_look(struct top *t, struct json_object **json)
+{
+	int err = look(t, json), tries;
+
+	for (tries = 1; err == -ETIMEDOUT && tries < LOOKS_MAX; tries++)
+		err = look(t, json);
+	return err;
 }
 
 static void compose(struct top *t)
@@ -170,7 +181,7 @@ static int interact(struct top *t)
 	unsigned long looks = 0;
 	int err, rc;
 
-	err = look(t, NULL);
+	err = patient_look(t, NULL);
 	if (err)
 		return complain(t, err, 0);
 	rc = screen_open(t->color);
@@ -228,13 +239,13 @@ static int print(struct top *t)
 	int err;
 
 	/* A screen shows rates, hence two looks. */
-	err = t->json ? 0 : look(t, NULL);
+	err = t->json ? 0 : patient_look(t, NULL);
 	for (n = 0; !err && !screen_stopped() && (!t->count || n < t->count); n++) {
 		if (n || !t->json)
 			wait_for(t->delay);
 		if (screen_stopped())
 			break;
-		err = look(t, t->json ? &o : NULL);
+		err = patient_look(t, t->json ? &o : NULL);
 		if (err)
 			break;
 		if (t->json)
