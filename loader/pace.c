@@ -7,17 +7,18 @@
  * % (docs/evaluation.md, "What samples can tell").
  */
 #define ENOUGH 4
-/* With one a page, and nothing to move for so many epochs, there is nothing to be found. */
-#define STILL 6
+/* With so many a page, and nothing to move meanwhile, there is nothing to be found. */
+#define STILL 2
 #define STILL_SHARE 1000 /* of the pages, one in so many moved is next to nothing */
 #define STILL_BUDGET 8	 /* and of those that may move: of much memory they are few */
 /* Memory that comes makes it dense again when there is so many times as much as was known. */
 #define AGAIN 2
+#define MARGIN 1.25
 #define LOST_SHARE 50 /* one in so many lost is too many */
 
 void ht_pace_init(struct ht_pace *p, unsigned int max)
 {
-	*p = (struct ht_pace){ .max = max, .limit = max };
+	*p = (struct ht_pace){ .max = max, .limit = max, .now = 1 };
 }
 
 void ht_pace_bound(struct ht_pace *p, unsigned int max)
@@ -36,7 +37,7 @@ static void begin(struct ht_pace *p)
 
 static bool is_known(const struct ht_pace *p, uint64_t pages)
 {
-	return p->samples / ENOUGH >= pages || (p->samples >= pages && p->still >= STILL);
+	return p->samples / ENOUGH >= pages || p->still / STILL >= pages;
 }
 
 static bool is_still(const struct ht_pace_epoch *e)
@@ -47,7 +48,7 @@ static bool is_still(const struct ht_pace_epoch *e)
 static void count(struct ht_pace *p, const struct ht_pace_epoch *e)
 {
 	p->samples += e->samples;
-	p->still = is_still(e) ? p->still + 1 : 0;
+	p->still = is_still(e) ? p->still + e->samples : 0;
 	/* The kernel throttles an event above kernel.perf_event_max_sample_rate. */
 	if (p->limit > 1 && (e->throttled || e->lost > e->due / LOST_SHARE))
 		p->limit /= 2;
@@ -55,6 +56,17 @@ static void count(struct ht_pace *p, const struct ht_pace_epoch *e)
 		return;
 	p->dense = false;
 	p->known = e->pages;
+}
+
+/* Halves what would be too many, by those that came; more are tried only well below that. */
+static unsigned int affordable(const struct ht_pace *p, const struct ht_pace_epoch *e)
+{
+	double each = (double)e->samples / p->now;
+	unsigned int d = p->limit;
+
+	while (e->most && d > 1 && each * d * (d > p->now ? MARGIN : 1) > e->most)
+		d /= 2;
+	return d;
 }
 
 unsigned int ht_pace_next(struct ht_pace *p, const struct ht_pace_epoch *e)
@@ -68,5 +80,6 @@ unsigned int ht_pace_next(struct ht_pace *p, const struct ht_pace_epoch *e)
 		begin(p);
 	else if (p->dense)
 		count(p, e);
-	return p->dense ? p->limit : 1;
+	p->now = p->dense ? affordable(p, e) : 1;
+	return p->now;
 }

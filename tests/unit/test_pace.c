@@ -56,7 +56,7 @@ static void test_other_memory(void **state)
 	assert_int_equal(next(&p, 1, PAGES), 4);
 }
 
-/* Uniform accesses: after one sample a page and some epochs without a move it is over. */
+/* Uniform accesses: after two samples a page without a move it is over. */
 static void test_nothing_to_find(void **state)
 {
 	const struct ht_pace_epoch e = { .samples = PAGES / 2,
@@ -134,10 +134,10 @@ static void test_moves_of_much_memory(void **state)
 	ht_pace_init(&p, 4);
 	assert_int_equal(ht_pace_next(&p, &e), 4);
 	e.moved = e.budget;
-	for (int i = 0; i < 20; i++)
-		assert_int_equal(ht_pace_next(&p, &e), 4); /* two samples a page */
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(ht_pace_next(&p, &e), 4); /* one sample a page */
 	e.moved = e.budget / 10;
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 19; i++)
 		assert_int_equal(ht_pace_next(&p, &e), 4);
 	assert_int_equal(ht_pace_next(&p, &e), 1);
 }
@@ -157,6 +157,32 @@ static void test_bound(void **state)
 	assert_int_equal(ht_pace_next(&p, &shifted), 1);
 }
 
+/* What samples cost bounds how many there are. */
+static void test_affordable(void **state)
+{
+	struct ht_pace_epoch e = {
+		.samples = 100, .pages = PAGES * 100, .moved = PAGES, .most = 1000
+	};
+	struct ht_pace p;
+
+	ht_pace_init(&p, 16);
+	assert_int_equal(ht_pace_next(&p, &e), 8);
+	e.samples = 800;
+	assert_int_equal(ht_pace_next(&p, &e), 8);
+	/* A little less is no reason for more, half of it is. */
+	e.samples = 450;
+	assert_int_equal(ht_pace_next(&p, &e), 8);
+	e.samples = 300;
+	assert_int_equal(ht_pace_next(&p, &e), 16);
+	e.samples = 3000;
+	assert_int_equal(ht_pace_next(&p, &e), 4);
+	/* More than enough as it is. */
+	e.samples = 10000;
+	assert_int_equal(ht_pace_next(&p, &e), 1);
+	e.samples = 0;
+	assert_int_equal(ht_pace_next(&p, &e), 16);
+}
+
 static void test_never(void **state)
 {
 	const struct ht_pace_epoch shifted = { .pages = PAGES, .shifted = true };
@@ -170,15 +196,11 @@ static void test_never(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dense_until_enough),
-		cmocka_unit_test(test_other_memory),
-		cmocka_unit_test(test_nothing_to_find),
-		cmocka_unit_test(test_shift),
-		cmocka_unit_test(test_source_that_loses),
-		cmocka_unit_test(test_throttled),
-		cmocka_unit_test(test_moves_of_much_memory),
-		cmocka_unit_test(test_bound),
-		cmocka_unit_test(test_never),
+		cmocka_unit_test(test_dense_until_enough),   cmocka_unit_test(test_other_memory),
+		cmocka_unit_test(test_nothing_to_find),	     cmocka_unit_test(test_shift),
+		cmocka_unit_test(test_source_that_loses),    cmocka_unit_test(test_throttled),
+		cmocka_unit_test(test_moves_of_much_memory), cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_affordable),	     cmocka_unit_test(test_never),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
