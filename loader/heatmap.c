@@ -407,7 +407,9 @@ static void read_heat(struct ht_heatmap *hm)
 		struct ht_live *l = &hm->live[i];
 		double most = 2 * l->rate + hm->burst * (fair + 1);
 
-		forget(l, l->rate * (1 - keep));
+		/* An epoch without any samples says nothing of any tile. */
+		if (recent > 0)
+			forget(l, l->rate * (1 - keep));
 		l->rate = l->rate * keep + (l->recent < most ? l->recent : most);
 		hm->rate_total += l->rate;
 	}

@@ -278,14 +278,32 @@ static double saving(const struct ctx *c, double density, uint32_t pages, unsign
 #define UNKNOWN_KEEP 0.95 /* from one epoch to the next */
 #define UNKNOWN_STRATUM 0.62
 #define UNKNOWN_EPOCHS 128 /* then there is nothing left of it */
+/*
+ * What gets samples all the time has its turn all the time: it is as hot as it looks. But what is
+ * colder than a part of the mean would gain too little: what is hot takes its place anyway, and
+ * what else would is about as cold.
+ */
+#define STEADY_EPOCHS 4
+#define STEADY_SHARE 0.25 /* of the mean tile's rate */
+
+static bool is_steady(const struct ctx *c, const struct ht_spot *sp)
+{
+	const struct ht_heatmap *hm = c->hm;
+
+	return sp->tile && hm->live[sp->live].steady >= STEADY_EPOCHS &&
+	       hm->live[sp->live].rate * hm->nr_live >= hm->rate_total * STEADY_SHARE;
+}
 
 static double unknown_density(const struct ctx *c, const struct unit *u, bool stratum)
 {
 	const struct ht_space *s = c->space[c->rs->info[u->range].space];
-	uint32_t age = c->par->epoch - s->spot[u->spot].since;
+	const struct ht_spot *sp = &s->spot[u->spot];
+	uint32_t age = c->par->epoch - sp->since;
 
+	if (age > UNKNOWN_EPOCHS || is_steady(c, sp))
+		return 0;
 	/* Page counts of one run or another tell what they tell. */
-	if (age > UNKNOWN_EPOCHS || (stratum && c->rs->range[u->range].flags & HT_RANGE_STRATUM))
+	if (stratum && c->rs->range[u->range].flags & HT_RANGE_STRATUM)
 		return 0;
 	return UNKNOWN_DENSITY * (stratum ? UNKNOWN_STRATUM : 1) * c->mean * pow(UNKNOWN_KEEP, age);
 }

@@ -342,6 +342,22 @@ static void test_rates(void **state)
 	finish(m);
 }
 
+/* Nothing ran: no tile went on as before. */
+static void test_idle_epochs_make_nothing_steady(void **state)
+{
+	struct tu_map *m = start(2000);
+
+	for (int e = 0; e < 3; e++) {
+		tu_sample_w(m, TGID, VA, 100);
+		collect(m);
+	}
+	assert_int_equal(tu_live(m, TGID, VA)->steady, 3);
+	for (int e = 0; e < 20; e++)
+		collect(m);
+	assert_int_equal(tu_live(m, TGID, VA)->steady, 3);
+	finish(m);
+}
+
 /* A tile hot for many epochs is forgotten when it stops; one that was read once in a while is not.
  */
 static void test_stopped(void **state)
@@ -940,6 +956,7 @@ int main(void)
 		cmocka_unit_test(test_far_ticks),
 		cmocka_unit_test(test_recent),
 		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_idle_epochs_make_nothing_steady),
 		cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_thin),
 		cmocka_unit_test(test_give_detail),

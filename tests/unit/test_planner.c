@@ -351,6 +351,63 @@ static void test_cold_memory_has_to_be_known(void **state)
 	finish(f);
 }
 
+/* So many samples of each spot, by tier, in each of so many epochs. */
+static void sample(struct fix *f, uint32_t fast, uint32_t slow, unsigned int epochs)
+{
+	const struct ht_space *s = &f->s[0];
+
+	for (; epochs; epochs--) {
+		for (size_t i = 0; i < s->nr; i++)
+			tu_spray(&f->m, s->tgid, s->spot[i].va, s->spot[i].in_tier[0] ? fast : slow,
+				 &f->rnd);
+		tu_join(&f->m, f->space, f->nr_spaces);
+	}
+}
+
+static struct fix *start_unknown(void)
+{
+	struct fix *f = start(1);
+
+	f->par.margin = 1.3;
+	add(f, 60, 0, 0);
+	add(f, 60, 0, 1);
+	since(f, f->par.epoch);
+	return f;
+}
+
+/* What is sampled in every epoch does not wait for its turn: it is as hot as it looks. */
+static void test_what_is_always_seen_is_known(void **state)
+{
+	struct fix *f = start_unknown();
+
+	sample(f, 100, 500, 3);
+	make(f);
+	assert_int_equal(planned(f), 0);
+	sample(f, 100, 500, 1);
+	make(f);
+	assert_int_equal(f->plan.promote, 60 * T);
+	finish(f);
+}
+
+static void test_what_is_seldom_seen_is_not(void **state)
+{
+	struct fix *f = start_unknown();
+
+	/* A sixth of the mean. */
+	sample(f, 50, 550, 8);
+	make(f);
+	assert_int_equal(planned(f), 0);
+	finish(f);
+
+	/* Seen once: its turn may come again. */
+	f = start_unknown();
+	sample(f, 500, 0, 1);
+	sample(f, 0, 500, 8);
+	make(f);
+	assert_int_equal(planned(f), 0);
+	finish(f);
+}
+
 static void test_what_stands_out_need_not_wait(void **state)
 {
 	struct fix *f = start(1);
@@ -962,6 +1019,8 @@ int main(void)
 		cmocka_unit_test(test_free_then_exchange),
 		cmocka_unit_test(test_hottest_against_coldest),
 		cmocka_unit_test(test_cold_memory_has_to_be_known),
+		cmocka_unit_test(test_what_is_always_seen_is_known),
+		cmocka_unit_test(test_what_is_seldom_seen_is_not),
 		cmocka_unit_test(test_what_stands_out_need_not_wait),
 		cmocka_unit_test(test_free_memory_need_not_wait),
 		cmocka_unit_test(test_victims_of_few_pages),
