@@ -411,11 +411,12 @@ static void test_density(void **state)
 		bpf_stats(&r.obj, &cpu[i]);
 		assert_int_equal(ht_source_stats(r.src, &st[i]), 0);
 	}
-	assert_in_range(st[0].due, PAGES / 100 - 5, PAGES / 50);
-	assert_in_range(st[1].due - st[0].due, PAGES / 11 - 10, PAGES / 6);
-	assert_in_range(cpu[1].seen - cpu[0].seen, PAGES / 11 - 10, PAGES / 6);
-	assert_in_range(st[2].due - st[1].due, PAGES / 100 - 5, PAGES / 50);
-	assert_in_range(cpu[2].seen - cpu[1].seen, PAGES / 100 - 5, PAGES / 50);
+	/* Of all processes' faults; those of others cannot be helped, so only ours have a most. */
+	assert_true(st[0].due >= PAGES / 100 - 5);
+	assert_true(st[1].due - st[0].due >= PAGES / 11 - 10);
+	assert_true(st[2].due - st[1].due >= PAGES / 100 - 5);
+	assert_in_range(cpu[1].counted - cpu[0].counted, PAGES / 11 - 10, PAGES / 6);
+	assert_in_range(cpu[2].counted - cpu[1].counted, PAGES / 100 - 5, PAGES / 50);
 	/* Handed over as it is. */
 	assert_int_equal(ht_source_set_density(r.src, 10), 0);
 	assert_int_equal(ht_source_switch(&r.src, &r.opts, &r.obj.src, NULL,
