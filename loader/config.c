@@ -65,6 +65,7 @@ enum {
 	OPT_INSTANCE,
 	OPT_ON_EJECT,
 	OPT_BACKEND,
+	OPT_NO_SPLIT,
 	OPT_CONFIG,
 	OPT_ABLATE,
 };
@@ -98,6 +99,8 @@ static const struct argp_option options[] = {
 	{ "budget", OPT_BUDGET, "MIB", 0, "MiB moved per second at most (default 256)", 0 },
 	{ "backend", OPT_BACKEND, "WAY", 0,
 	  "How pages move: auto, move_pages, or exchange by the kernel helper (default auto)", 0 },
+	{ "no-split", OPT_NO_SPLIT, "yes|no", OPTION_ARG_OPTIONAL,
+	  "Leave huge pages whole, however few of their subpages are hot", 0 },
 	{ "dry-run", 'n', "yes|no", OPTION_ARG_OPTIONAL,
 	  "Decide, but move nothing; works with one tier as well", 0 },
 	{ NULL, 0, NULL, 0, "Policy:", 5 },
@@ -358,6 +361,8 @@ static int parse_run(struct ht_config *c, int key, char *arg, struct argp_state 
 		return 0;
 	case OPT_NO_PIN:
 		return yes_no(st, arg, "--no-pin", &c->no_pin);
+	case OPT_NO_SPLIT:
+		return yes_no(st, arg, "--no-split", &c->no_split);
 	case OPT_CONFIG:
 		return 0; /* read before, see ht_config_parse() */
 	case OPT_PROBE:

@@ -86,7 +86,7 @@ struct ht_config {
 	bool policy_of_file, targets_of_file;
 	bool start_options; /* the command line has some that matter at a start alone */
 	unsigned int ablate; /* enum ht_ablate */
-	bool dry_run, json, probe, no_pin;
+	bool dry_run, json, probe, no_pin, no_split;
 	int verbose;
 };
 

@@ -179,6 +179,8 @@ static int pin(struct ht_engine *e)
 
 static int open_parts(struct ht_engine *e)
 {
+	/* Without ranges by page nothing would come of it. */
+	bool split = !e->cfg->no_split && !(e->cfg->ablate & HT_ABLATE_RANGES);
 	int err;
 
 	err = ht_placement_open(&e->placement, e->roots, &e->tiers);
@@ -186,6 +188,7 @@ static int open_parts(struct ht_engine *e)
 	if (!err && e->cfg->ablate & HT_ABLATE_EXCHANGE && !ht_migrate_pairs(e->mover.migrate))
 		pr_warn("--ablate exchange: pages cannot be exchanged here, so it changes nothing");
 	err = err ?: ht_migrate_choose(e->mover.migrate, e->cfg->backend);
+	err = err ?: ht_splitter_init(&e->splitter, split);
 	err = err ?: ht_ranges_init(&e->ranges, e->policy->ranges, HT_RANGES_MAX);
 	e->ranges.fixed = e->cfg->ablate & HT_ABLATE_RANGES;
 	err = err ?: ht_plan_init(&e->plan, e->policy->moves, HT_MOVES_MAX, HT_RANGES_MAX);
@@ -460,6 +463,7 @@ void ht_engine_stop(struct ht_engine *e)
 	ht_plan_free(&e->plan);
 	ht_ranges_free(&e->ranges);
 	ht_hook_kernel_detach(&e->hook);
+	ht_splitter_free(&e->splitter);
 	ht_mover_free(&e->mover);
 	if (e->placement)
 		ht_placement_close(e->placement);

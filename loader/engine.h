@@ -25,6 +25,7 @@
 #include "sharing.h"
 #include "source.h"
 #include "space.h"
+#include "splitter.h"
 #include "targets.h"
 #include "tiers.h"
 #include "vmstat.h"
@@ -70,6 +71,7 @@ struct ht_engine {
 	struct ht_ranges ranges;
 	struct ht_plan plan;
 	struct ht_mover mover;
+	struct ht_splitter splitter;
 	struct ht_hook_kernel hook; /* the policy in the kernel helper, where there is one */
 	struct ht_stages stages;
 	struct ht_metrics metrics;	   /* now */

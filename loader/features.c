@@ -12,6 +12,7 @@
 #include "migrate.h"
 #include "prereq.h"
 #include "report.h"
+#include "split.h"
 #include "tiers.h"
 
 #define PROBE_MS 1500
@@ -25,6 +26,8 @@ struct findings {
 	struct ht_source_probe probe[HT_SRC_NR];
 	int probe_err[HT_SRC_NR];
 	char migrate[64], migrate_why[256];
+	bool split;
+	char split_why[96];
 	bool hook; /* the kernel helper's */
 };
 
@@ -37,6 +40,7 @@ static void look(struct findings *f, const struct ht_config *cfg)
 	ht_prereq_check(&f->prereq, cfg->source_opts.roots);
 	f->tiers_err = ht_tiers_discover(&f->tiers, cfg->source_opts.roots, cfg->fast, cfg->slow);
 	f->nr_sources = ht_source_list(f->source, &cfg->source_opts);
+	f->split = !ht_split_probe(f->split_why, sizeof(f->split_why));
 	f->hook = ht_hook_kernel_there(cfg->source_opts.roots);
 	if (ht_migrate_open(&m) == 0) {
 		snprintf(f->migrate, sizeof(f->migrate), "%s", ht_migrate_backend(m));
@@ -99,6 +103,7 @@ static void print_text(const struct findings *f)
 			 "the kernel helper is not loaded");
 	printf("migration\n  %-3s %s %s\n", *f->migrate ? "yes" : "no",
 	       *f->migrate ? f->migrate : "move_pages", f->migrate_why);
+	printf("splitting of huge pages\n  %-3s %s\n", f->split ? "yes" : "no", f->split_why);
 }
 
 static struct json_object *source_json(const struct findings *f, int i, bool probed)
@@ -150,6 +155,8 @@ static void print_json(const struct findings *f, bool probed)
 	if (*f->migrate)
 		json_object_array_add(arr, json_object_new_string(f->migrate));
 	json_object_object_add(o, "migration", arr);
+	json_object_object_add(o, "splitting", json_object_new_boolean(f->split));
+	json_object_object_add(o, "splitting_why", json_object_new_string(f->split_why));
 	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 	json_object_put(o);
 }

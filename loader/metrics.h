@@ -31,6 +31,9 @@
 	M(ranges, G, "ranges", "ranges of equal heat")                                             \
 	M(strata, G, "ranges", "of these, strata of dispersed memory")                             \
 	M(thp_skewed, G, "pages", "huge pages whose subpages differ much in heat")                 \
+	M(thp_split, C, "pages", "huge pages split, so that their subpages move one by one")       \
+	M(thp_split_failed, C, "pages", "huge pages that stayed whole though asked to be split")   \
+	M(would_split, C, "pages", "dry run: huge pages that would have been split")               \
 	M(fast_pages, G, "pages", "4 KiB pages of targets in the fastest tier")                    \
 	M(slow_pages, G, "pages", "4 KiB pages of targets in the other tiers")                     \
 	M(spilled, C, "pages", "new pages of targets that were allocated in a slower tier")        \

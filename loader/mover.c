@@ -130,7 +130,8 @@ static void expand(struct ht_mover *m, const struct ht_plan_item *it,
 	if (it->to < it->from)
 		limit = m->room[it->to];
 	if (sp->flags & HT_SPOT_THP) {
-		if (sp->in_tier[it->from] != HT_TILE_PAGES)
+		/* Moved in part, or put together by khugepaged since some of it was planned for. */
+		if (sp->in_tier[it->from] != HT_TILE_PAGES || it->pages < HT_TILE_PAGES)
 			m->stats.stale += it->pages;
 		else if (limit >= HT_TILE_PAGES &&
 			 ht_ledger_may(&m->ledger, ht_space_id(s), sp->va, it->to, env->epoch))

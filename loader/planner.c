@@ -131,6 +131,9 @@ static uint32_t pages_in(const struct ctx *c, const struct ht_range_info *info,
 
 	if (!info->in_tier[tier] || !sp->in_tier[tier] || sp->hold > c->par->epoch)
 		return 0;
+	/* A huge page that waits for its turn to be split does not move whole before. */
+	if (sp->flags & HT_SPOT_THP && sp->split && sp->split + 1 == c->par->epoch)
+		return 0;
 	if (info->levels == HT_ALL_LEVELS)
 		return sp->in_tier[tier];
 	ht_ranges_pages(c->hm, sp, info->levels, mask);

@@ -9,7 +9,7 @@
 #include "privs.h"
 
 static const cap_value_t kept[] = {
-	CAP_SYS_NICE,	     /* move_pages(2) of other processes */
+	CAP_SYS_NICE,	     /* move_pages(2), process_madvise(2) of other processes */
 	CAP_SYS_PTRACE,	     /* their maps and pagemap */
 	CAP_DAC_READ_SEARCH, /* /proc/PID/pagemap of other users' processes is 0400 */
 	CAP_PERFMON,	     /* the next policy's programs and events */

@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "levels.h"
 #include "ranges.h"
 #include "sharing.h"
-
-#define LEVELS (HT_PAGE_MAX + 1)
 
 /* Three standard deviations: one false border in some 370 pairs of equal neighbours. */
 #define Z_MERGE 3.0
@@ -41,6 +40,8 @@
  * tiles have so many samples each is worth the look.
  */
 #define DENSE 8
+/* Of a huge page whose subpages differ, this share of the counts' spread at least is no chance. */
+#define SKEWED 0.5
 
 int ht_ranges_init(struct ht_ranges *rs, struct ht_range *range, size_t cap)
 {
@@ -60,6 +61,7 @@ void ht_ranges_free(struct ht_ranges *rs)
 {
 	free(rs->info);
 	free(rs->prev);
+	free(rs->skew);
 	ht_outlook_free(&rs->outlook);
 	ht_page_outlook_free(&rs->pages);
 	memset(rs, 0, sizeof(*rs));
@@ -80,8 +82,8 @@ struct run {
 	uint64_t counts; /* sum of the page counts, where there is page detail */
 	uint64_t pages;	 /* resident pages, at least one a spot so that densities stay finite */
 	uint64_t repeats, expected8; /* samples that hit a cell again; 1/8 of a uniform spread's */
-	/* Of plain tiles, in this window: all samples, those that hit a cell again, and how many of
-	 * a uniform spread would. */
+	/* Of tiles without page detail, in this window: all samples, those that hit a cell again,
+	 * and how many of a uniform spread would. */
 	double win_samples, win_repeats, win_expected;
 	uint32_t sampled; /* spots that own a tile */
 	uint32_t moved;	  /* latest epoch of a move */
@@ -137,7 +139,7 @@ static void extend(struct run *r, const struct ht_heatmap *hm, const struct ht_s
 	if (r->kind == KIND_DETAIL)
 		r->counts += sum_counts(hm, sp);
 	r->writes += l->writes;
-	if (r->kind == KIND_PLAIN) {
+	if (!l->detail) {
 		r->win_samples += l->win_n;
 		r->win_repeats += l->win_r;
 		r->win_expected += uniform_repeats(l->win_n);
@@ -291,98 +293,6 @@ static int emit_whole(struct ht_ranges *rs, const struct run *r, uint32_t epoch)
 	return 0;
 }
 
-/* Resident pages by count and tier. */
-struct histogram {
-	uint32_t nr[LEVELS][HT_SPACE_TIERS];
-	uint64_t pages, sum, squares;
-};
-
-static uint32_t level_pages(const struct histogram *h, unsigned int c)
-{
-	uint32_t n = 0;
-	unsigned int t;
-
-	for (t = 0; t < HT_SPACE_TIERS; t++)
-		n += h->nr[c][t];
-	return n;
-}
-
-/* Pages by count. Four partial sums: a counter that is found in flight costs a dependency each. */
-static void count_levels(const struct ht_detail *d, uint32_t nr[LEVELS])
-{
-	uint16_t part[4][LEVELS] = {};
-	unsigned int i, c;
-
-	for (i = 0; i < HT_TILE_WORDS; i++) {
-		uint64_t w = d->nib[i];
-
-		for (c = 0; c < 16; c += 4, w >>= 16) {
-			part[0][w & 15]++;
-			part[1][w >> 4 & 15]++;
-			part[2][w >> 8 & 15]++;
-			part[3][w >> 12 & 15]++;
-		}
-	}
-	for (c = 0; c < LEVELS; c++)
-		nr[c] = part[0][c] + part[1][c] + part[2][c] + part[3][c];
-}
-
-/* All resident pages of the spot are in one tier. Pages that are not there were never sampled. */
-static void add_uniform(struct histogram *h, const struct ht_detail *d, const struct ht_spot *sp)
-{
-	uint32_t nr[LEVELS] = { HT_TILE_PAGES }, pages = ht_spot_pages(sp);
-	unsigned int c, tier = ht_spot_tier(sp, 0);
-
-	if (tier >= HT_SPACE_TIERS)
-		return;
-	if (d)
-		count_levels(d, nr);
-	nr[0] -= nr[0] < HT_TILE_PAGES - pages ? nr[0] : HT_TILE_PAGES - pages;
-	for (c = 0; c < LEVELS; c++)
-		h->nr[c][tier] += nr[c];
-}
-
-static void histogram_add(struct histogram *h, const struct ht_heatmap *hm,
-			  const struct ht_spot *sp)
-{
-	struct ht_detail copy;
-	const struct ht_detail *d = ht_sharing_detail(hm, sp, &copy);
-	unsigned int p;
-
-	if (!sp->place) {
-		add_uniform(h, d, sp);
-		return;
-	}
-	for (p = 0; p < HT_TILE_PAGES; p++)
-		if (sp->place[p] < HT_SPACE_TIERS)
-			h->nr[d ? ht_detail_get(&copy, p) : 0][sp->place[p]]++;
-}
-
-static void histogram_sum(struct histogram *h)
-{
-	unsigned int c;
-
-	for (c = 0; c < LEVELS; c++) {
-		uint64_t n = level_pages(h, c);
-
-		h->pages += n;
-		h->sum += n * c;
-		h->squares += n * c * c;
-	}
-}
-
-/* Share of the counts' spread that is the rates' own, 0 .. 1: (v - m) / v. */
-static double signal_share(const struct histogram *h)
-{
-	double m, v;
-
-	if (!h->pages || !h->sum)
-		return 0;
-	m = (double)h->sum / h->pages;
-	v = (double)h->squares / h->pages - m * m;
-	return v > m ? (v - m) / v : 0;
-}
-
 static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoch, unsigned int c,
 			const uint32_t *in_tier, double per_page)
 {
@@ -406,17 +316,17 @@ static int emit_stratum(struct ht_ranges *rs, const struct run *r, uint32_t epoc
  * Expected rate of a page counted c times, in counts. Robbins' estimate wants many pages: the
  * linear one takes its place in proportion to how few there are.
  */
-static void estimate_rates(const struct histogram *h, double signal, double *est)
+static void estimate_rates(const struct ht_levels *h, double signal, double *est)
 {
-	double m = (double)h->sum / h->pages, linear, robbins, trust, n[LEVELS];
+	double m = (double)h->sum / h->pages, linear, robbins, trust, n[HT_LEVELS];
 	unsigned int c;
 
-	for (c = 0; c < LEVELS; c++)
-		n[c] = level_pages(h, c);
-	for (c = 0; c < LEVELS; c++) {
+	for (c = 0; c < HT_LEVELS; c++)
+		n[c] = ht_levels_pages(h, c);
+	for (c = 0; c < HT_LEVELS; c++) {
 		linear = m + (c - m) * signal;
 		/* The last count stands for all higher ones: nothing is known above it. */
-		if (c + 1 >= LEVELS - 1 || !n[c]) {
+		if (c + 1 >= HT_LEVELS - 1 || !n[c]) {
 			est[c] = linear;
 			continue;
 		}
@@ -424,7 +334,7 @@ static void estimate_rates(const struct histogram *h, double signal, double *est
 		trust = n[c + 1] / (n[c + 1] + ROBBINS_PAGES);
 		est[c] = trust * robbins + (1 - trust) * linear;
 	}
-	ht_pool_violators(est, n, LEVELS);
+	ht_pool_violators(est, n, HT_LEVELS);
 }
 
 /*
@@ -434,15 +344,15 @@ static void estimate_rates(const struct histogram *h, double signal, double *est
  * ended at 15 stood for more; where it says much more, it is hot since its pages are counted, or
  * counted only since.
  */
-static void scale_rates(const struct ht_ranges *rs, const struct run *r, const struct histogram *h,
+static void scale_rates(const struct ht_ranges *rs, const struct run *r, const struct ht_levels *h,
 			double *est)
 {
-	uint32_t full = level_pages(h, LEVELS - 1);
+	uint32_t full = ht_levels_pages(h, HT_LEVELS - 1);
 	double sum = 0, per_count = rs->heat_per_count, scale;
 	unsigned int c;
 
-	for (c = 0; c < LEVELS; c++)
-		sum += est[c] * level_pages(h, c);
+	for (c = 0; c < HT_LEVELS; c++)
+		sum += est[c] * ht_levels_pages(h, c);
 	if (sum <= 0)
 		return;
 	scale = r->expect / sum;
@@ -450,25 +360,25 @@ static void scale_rates(const struct ht_ranges *rs, const struct run *r, const s
 		per_count *= r->heat / r->listed;
 	if (per_count > 0 && per_count < scale && per_count * FRESH > scale)
 		scale = per_count;
-	for (c = 0; c < LEVELS; c++)
+	for (c = 0; c < HT_LEVELS; c++)
 		est[c] *= scale;
 	if (full && r->expect > sum * scale)
-		est[LEVELS - 1] += (r->expect - sum * scale) / full;
+		est[HT_LEVELS - 1] += (r->expect - sum * scale) / full;
 }
 
 /*
  * The classes' factors as they apply to this run, whose heat as a whole stays what it is: the sum
  * over its pages with them is the sum without.
  */
-static void class_factors(const struct ht_ranges *rs, const struct histogram *h, const double *est,
+static void class_factors(const struct ht_ranges *rs, const struct ht_levels *h, const double *est,
 			  double factor[HT_PAGE_CLASSES])
 {
 	double heat[HT_PAGE_CLASSES] = {}, sum = 0;
 	unsigned int c, k;
 
-	for (c = 0; c < LEVELS; c++) {
+	for (c = 0; c < HT_LEVELS; c++) {
 		heat[HT_PAGE_FAST] += est[c] * h->nr[c][0];
-		heat[HT_PAGE_SLOW] += est[c] * (level_pages(h, c) - h->nr[c][0]);
+		heat[HT_PAGE_SLOW] += est[c] * (ht_levels_pages(h, c) - h->nr[c][0]);
 	}
 	for (k = 0; k < HT_PAGE_CLASSES; k++)
 		sum += heat[k] * rs->pages.factor[k];
@@ -480,7 +390,7 @@ static void class_factors(const struct ht_ranges *rs, const struct histogram *h,
 
 /* Those of a count's pages that are in tiers [first, end), if there are any. */
 static int emit_tiers(struct ht_ranges *rs, const struct run *r, uint32_t epoch, unsigned int c,
-		      const struct histogram *h, double per_page, unsigned int first,
+		      const struct ht_levels *h, double per_page, unsigned int first,
 		      unsigned int end)
 {
 	uint32_t in_tier[HT_SPACE_TIERS] = {}, n = 0;
@@ -501,10 +411,10 @@ static void offer_tiles(struct ht_ranges *rs, const struct run *r, const struct 
 }
 
 static int emit_strata(struct ht_ranges *rs, const struct run *r, const struct ht_heatmap *hm,
-		       uint32_t epoch, const struct histogram *h, double signal)
+		       uint32_t epoch, const struct ht_levels *h, double signal)
 {
 	bool differ = ht_page_outlook_differs(&rs->pages);
-	double est[LEVELS], factor[HT_PAGE_CLASSES];
+	double est[HT_LEVELS], factor[HT_PAGE_CLASSES];
 	unsigned int c;
 	int err = 0;
 
@@ -512,7 +422,7 @@ static int emit_strata(struct ht_ranges *rs, const struct run *r, const struct h
 	scale_rates(rs, r, h, est);
 	offer_tiles(rs, r, hm, est);
 	class_factors(rs, h, est, factor);
-	for (c = 0; c < LEVELS && !err; c++) {
+	for (c = 0; c < HT_LEVELS && !err; c++) {
 		if (!differ) {
 			err = emit_tiers(rs, r, epoch, c, h, est[c], 0, HT_SPACE_TIERS);
 			continue;
@@ -536,16 +446,16 @@ static void drop_details(struct run *r, struct ht_heatmap *hm)
 
 static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint32_t epoch)
 {
-	struct histogram h = {};
+	struct ht_levels h = {};
 	double signal;
 	uint32_t i;
 
 	for (i = 0; i < r->nr; i++)
-		histogram_add(&h, hm, &r->space->spot[r->first + i]);
-	histogram_sum(&h);
+		ht_levels_add(&h, hm, &r->space->spot[r->first + i]);
+	ht_levels_sum(&h);
 	rs->counts += h.sum;
 	rs->count_squares += h.squares;
-	signal = signal_share(&h);
+	signal = ht_levels_signal(&h);
 	if (signal > 0)
 		return emit_strata(rs, r, hm, epoch, &h, signal);
 	/* Gone cold: one range says as much, for a line less a sample. */
@@ -554,23 +464,53 @@ static int emit_detail(struct ht_ranges *rs, struct run *r, struct ht_heatmap *h
 	return emit_whole(rs, r, epoch);
 }
 
-static void count_skewed(struct ht_ranges *rs, const struct run *r, const struct ht_heatmap *hm)
+/* Remembered for who may split it; without memory for it the list is short, no more. */
+static void note_skewed(struct ht_ranges *rs, const struct run *r, uint32_t spot)
+{
+	size_t cap = rs->cap_skew ? 2 * rs->cap_skew : 64;
+	struct ht_skewed *n;
+
+	rs->skewed++;
+	rs->range[rs->nr - 1].flags |= HT_RANGE_SKEWED;
+	if (rs->nr_skew == rs->cap_skew) {
+		n = reallocarray(rs->skew, cap, sizeof(*n));
+		if (!n)
+			return;
+		rs->skew = n;
+		rs->cap_skew = cap;
+	}
+	rs->skew[rs->nr_skew++] = (struct ht_skewed){ .space = r->space_idx, .spot = spot };
+}
+
+static void find_skewed(struct ht_ranges *rs, const struct run *r, struct ht_heatmap *hm)
 {
 	uint32_t i;
 
 	for (i = 0; i < r->nr; i++) {
 		const struct ht_spot *sp = &r->space->spot[r->first + i];
-		struct histogram h = {};
+		struct ht_levels h = {};
 
 		if (!sp->tile || !hm->mem.tile[sp->tile].detail)
 			continue;
-		histogram_add(&h, hm, sp);
-		histogram_sum(&h);
-		if (signal_share(&h) > 0.5) {
-			rs->skewed++;
-			rs->range[rs->nr - 1].flags |= HT_RANGE_SKEWED;
-		}
+		ht_levels_add(&h, hm, sp);
+		ht_levels_sum(&h);
+		if (ht_levels_signal(&h) > SKEWED)
+			note_skewed(rs, r, r->first + i);
+		else if (!h.sum && sp->heat < 1)
+			ht_sharing_drop_detail(hm, sp);
 	}
+}
+
+/*
+ * Which tiles are to be counted by page from now on. A huge page is where few of its subpages stand
+ * out: it moves whole or is split, and neither is for a mild skew.
+ */
+static void consider_details(const struct run *r, struct ht_heatmap *hm)
+{
+	if (r->kind == KIND_DETAIL)
+		return;
+	if (is_dispersed(r) || (r->kind == KIND_PLAIN && is_dense(r)))
+		give_details(r, hm);
 }
 
 static int emit(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint32_t epoch)
@@ -581,11 +521,10 @@ static int emit(struct ht_ranges *rs, struct run *r, struct ht_heatmap *hm, uint
 		return 0;
 	if (r->kind == KIND_DETAIL && !rs->coarse && !rs->fixed)
 		return emit_detail(rs, r, hm, epoch);
-	if (r->kind == KIND_PLAIN && (is_dispersed(r) || is_dense(r)))
-		give_details(r, hm);
+	consider_details(r, hm);
 	err = emit_whole(rs, r, epoch);
 	if (!err && r->kind == KIND_THP && !rs->coarse)
-		count_skewed(rs, r, hm);
+		find_skewed(rs, r, hm);
 	return err;
 }
 
@@ -655,6 +594,7 @@ static int build_all(struct ht_ranges *rs, struct ht_space *const *space, size_t
 	rs->pages.nr = rs->pages.offered = 0;
 	rs->heat = 0;
 	rs->skewed = 0;
+	rs->nr_skew = 0;
 	rs->strata = 0;
 	rs->counts = 0;
 	rs->count_squares = 0;

@@ -41,6 +41,11 @@ struct ht_range_info {
 	uint16_t levels; /* strata: bit c = pages counted c times; else HT_ALL_LEVELS */
 };
 
+/* A huge page whose subpages differ much in heat. */
+struct ht_skewed {
+	uint32_t space, spot;
+};
+
 struct ht_ranges {
 	struct ht_range *range; /* shared with the policy: the "ranges" map, or plain memory */
 	struct ht_range_info *info;
@@ -61,6 +66,8 @@ struct ht_ranges {
 	uint32_t strata;		       /* ranges that are strata */
 	struct ht_range *prev;		       /* the last epoch's, for age and idle time */
 	size_t nr_prev;
+	struct ht_skewed *skew; /* the huge pages counted in skewed, but where memory ran out */
+	size_t nr_skew, cap_skew;
 	struct ht_outlook outlook;
 	struct ht_page_outlook pages;
 };

@@ -107,6 +107,8 @@ static void start_json(const struct ht_engine *e, const char *source_why)
 	STR("hook_why", hook_why(e));
 	STR("migration", ht_migrate_backend(e->mover.migrate));
 	STR("migration_why", ht_migrate_why(e->mover.migrate));
+	json_object_object_add(o, "splitting", json_object_new_boolean(e->splitter.on));
+	STR("splitting_why", e->splitter.why);
 	STR("placement", ht_placement_backend(e->placement));
 	json_object_object_add(o, "map_bytes", json_object_new_int64(e->policy->map_bytes));
 	json_object_object_add(o, "burst", json_object_new_int(e->pace.max));
@@ -140,6 +142,8 @@ void ht_report_start(const struct ht_engine *e, const char *source_why)
 	printf("hook       portable: %s\n", hook_why(e));
 	printf("migration  %s: %s\n", ht_migrate_backend(e->mover.migrate),
 	       ht_migrate_why(e->mover.migrate));
+	printf("splitting  %s: %s\n", e->splitter.on ? "huge pages with few hot subpages" : "off",
+	       e->splitter.why);
 	printf("placement  from %s\n", ht_placement_backend(e->placement));
 	printf("heat map   %.1f MiB of maps, up to %u tiles of 2 MiB\n",
 	       e->policy->map_bytes / 1048576.0, e->heat.mem.nr_tiles - 1);

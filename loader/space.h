@@ -40,6 +40,7 @@ struct ht_spot {
 	uint32_t since;	  /* epoch of the first one */
 	uint32_t moved;	  /* epoch pages of it last moved, 0 = never */
 	uint16_t sharers; /* HT_SPOT_HOLDS: targets that map the address */
+	uint32_t split;	  /* epoch in which it last should have been split, 0 = never */
 	uint32_t hold;	  /* epoch before which it is left alone (back-off), 0 = none */
 	uint16_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages by tier */
 	uint8_t flags;			  /* enum ht_spot_flags */

@@ -81,6 +81,7 @@ static void what_runs(const struct ht_engine *e, struct json_object *o)
 	add_str(o, "source", ht_source_name(ht_source_id(e->source)));
 	add_str(o, "source_detail", ht_source_detail(e->source));
 	add_str(o, "migration", e->mover.migrate ? ht_migrate_backend(e->mover.migrate) : "none");
+	add_bool(o, "splitting", e->splitter.on);
 	add_int(o, "epoch_ms", e->cfg->epoch_ms);
 	add_int(o, "budget_bytes_per_s", e->cfg->budget_bytes);
 	add_str(o, "pin_dir", e->cfg->no_pin ? NULL : e->cfg->pin_dir);

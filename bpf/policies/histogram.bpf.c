@@ -13,7 +13,8 @@
  * Wrong choice where heat is flat: bins are powers of two, so differences below a factor of two
  * are not seen, and all of one bin is hot or none.
  *
- * Source: MEMTIS, Lee et al., SOSP 2023 (which splits skewed huge pages; here they rank lower).
+ * Source: MEMTIS, Lee et al., SOSP 2023 (which splits skewed huge pages; those that are whole
+ * here rank lower).
  */
 #include <hypertier/policy.bpf.h>
 #include <hypertier/math.bpf.h>

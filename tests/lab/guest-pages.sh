@@ -44,7 +44,8 @@ tell w map skew=skew:16:1
 wait_for 40 stat_is pages thp_skewed "> 0"
 holds "huge pages of which a 32th is used are told" "$(stat_of pages thp_skewed) > 0"
 tell w report
-check "they stay huge" 16384 "$(say w skew.huge_kb)"
+check "they stay huge, for all that is hot fits" 16384 "$(say w skew.huge_kb)"
+check "none was asked to be split" 0 "$(stat_of pages thp_split)$(stat_of pages thp_split_failed | tr -d 0)"
 stop
 check "exit status" 0 $status
 holds "the books agree: moved = promoted + demoted, huge pages being 512" \
@@ -63,4 +64,47 @@ tell w verify
 check "shared data is intact" true "$(say w intact)"
 stop
 quit w
+
+# Fast memory full of what is warm: for the cold part of a huge page there is no room now. khugepaged would
+# put together what is split.
+khugepaged=/sys/kernel/mm/transparent_hugepage/khugepaged
+echo 3600000 >$khugepaged/scan_sleep_millisecs
+free=$(awk '/MemFree/ { print int($4 / 1024) }' /sys/devices/system/node/node0/meminfo)
+spawn v warm=plain:$((free - 40)):0 skew=skew:64:1
+used_in_fast() { tell v report && true_that "$(say v "$1.used.0") >= $2 * ($(say v "$1.used.0") + $(say v "$1.used.1"))"; }
+
+load_wait split --pid "$pid_v" --json --stats 1 --epoch 250 $range
+wait_for 60 stat_is split thp_split ">= 28"
+holds "huge pages of which a 32th is used are split" "$(stat_of split thp_split) >= 28"
+if wait_for 40 used_in_fast skew 0.95; then
+	ok "the pages that are used are promoted"
+else
+	not_ok "the pages that are used are promoted ($(say v skew.used.0) in the fast tier, $(say v skew.used.1) not)"
+fi
+holds "and few of the others" "$(say v skew.node.0) < 4096"
+holds "the kernel knows fewer huge pages" "$(say v skew.huge_kb) <= 8192"
+tell v verify
+check "all data of split pages is intact" true "$(say v intact)"
+
+# 32 pages, each put together again at once: each is split again after 4 s, then 8, 16 ...
+echo 100000 >$khugepaged/pages_to_scan
+echo 100 >$khugepaged/scan_sleep_millisecs
+collapsed() { tell v report && [ "$(say v skew.huge_kb)" -gt 32768 ]; }
+if wait_for 40 collapsed; then ok "khugepaged puts them together"; else not_ok "khugepaged puts them together"; fi
+wait_for 30 stat_is split epoch "> $(stat_of split epoch) + 40"
+holds "splitting does not fight it" "$(stat_of split thp_split) <= 5 * 32"
+echo 3600000 >$khugepaged/scan_sleep_millisecs
+stop
+check "exit status" 0 $status
+
+tell v unmap skew
+tell v map whole=skew:64:1
+load_wait whole --pid "$pid_v" --no-split --json --stats 1 --epoch 250 $range
+wait_for 60 stat_is whole thp_skewed ">= 24"
+holds "--no-split: they are told" "$(stat_of whole thp_skewed) >= 24"
+wait_for 30 stat_is whole epoch "> $(stat_of whole epoch) + 12"
+tell v report
+check "--no-split: they stay whole" "65536 0" "$(say v whole.huge_kb) $(stat_of whole thp_split)"
+stop
+quit v
 finish

@@ -13,8 +13,8 @@
  *	pinned	each page is held by a pipe (vmsplice)
  *
  * Commands:
- *	report		where the pages are, what smaps says of them; touches none of them, so that
- *			who waits for cold ones to move does not warm them
+ *	report		where the pages are, and those in use, what smaps says of them; touches none
+ *			of them, so that who waits for cold ones to move does not warm them
  *	verify		the same, and whether the data is intact: reads all of it
  *	unmap NAME	munmap(2); the answer has its old address
  *	unpin NAME	closes the pipe
@@ -262,9 +262,10 @@ static struct region *find(struct subject *s, const char *name)
 
 /* ---- answers ---- */
 
-static void count_nodes(const struct region *r, uint64_t *count)
+/* Of the pages in the first so many bytes of each 2 MiB. */
+static void count_nodes(const struct region *r, uint64_t bytes, uint64_t *count)
 {
-	uint64_t per = r->mapped / PAGE, nr = r->len / HUGE * per, i;
+	uint64_t per = bytes / PAGE, nr = r->len / HUGE * per, i;
 	void **addr = calloc(nr, sizeof(*addr));
 	int *status = calloc(nr, sizeof(*status));
 
@@ -299,6 +300,17 @@ static uint64_t smaps_kb(const struct region *r, const char *what)
 	return sum;
 }
 
+static void print_nodes(const char *name, const struct region *r, uint64_t bytes)
+{
+	uint64_t count[NODES] = {};
+
+	count_nodes(r, bytes, count);
+	printf(",\"%s\":[", name);
+	for (int n = 0; n < NODES; n++)
+		printf("%s%" PRIu64, n ? "," : "", count[n]);
+	putchar(']');
+}
+
 static void report(struct subject *s, bool verify)
 {
 	bool all = true;
@@ -306,21 +318,19 @@ static void report(struct subject *s, bool verify)
 	printf("{\"pid\":%d", getpid());
 	for (unsigned int i = 0; i < s->nr; i++) {
 		struct region *r = &s->region[i];
-		uint64_t count[NODES] = {};
 
 		if (!r->p)
 			continue;
 		all = all && (!verify || intact(r));
-		count_nodes(r, count);
 		printf(",\"%s\":{\"kind\":\"%s\",\"start\":\"%lx\",\"end\":\"%lx\",\"pages\":"
 		       "%" PRIu64 ",\"updates\":%" PRIu64 ",\"huge_kb\":%" PRIu64
-		       ",\"locked_kb\":%" PRIu64 ",\"node\":[",
+		       ",\"locked_kb\":%" PRIu64,
 		       r->name, kind_name[r->kind], (long)r->p, (long)(r->p + r->len),
 		       r->len / HUGE * (r->mapped / PAGE), r->updates, smaps_kb(r, "AnonHugePages"),
 		       smaps_kb(r, "Locked"));
-		for (int n = 0; n < NODES; n++)
-			printf("%s%" PRIu64, n ? "," : "", count[n]);
-		printf("]}");
+		print_nodes("node", r, r->mapped);
+		print_nodes("used", r, r->used);
+		putchar('}');
 	}
 	if (verify)
 		printf(",\"intact\":%s", all ? "true" : "false");

@@ -77,7 +77,7 @@ static void test_every_key(void **state)
 	     "drain = large\nper-task = yes\nring = /r\nepoch = 2s\nbudget = 10\ndry-run = yes\n"
 	     "set = a=1\nset = b = 2\non-eject = stop\ninstance = two\nstats = 5\nrecord = /rec\n"
 	     "stats-file = f\njson = yes\nverbose = 2\nduration = 60\nheat-memory = 64G\n"
-	     "pin-dir = /x\nno-pin = yes\npolicy = threshold\n");
+	     "pin-dir = /x\nno-pin = yes\nno-split = yes\npolicy = threshold\n");
 	assert_int_equal(conf.sel.nr_pid, 2);
 	assert_int_equal(conf.sel.pid[1], 34);
 	assert_string_equal(conf.sel.comm[0], "redis server");
@@ -105,7 +105,8 @@ static void test_every_key(void **state)
 	assert_int_equal(conf.duration_s, 60);
 	assert_int_equal(conf.heat_bytes, 64ULL << 30);
 	assert_string_equal(conf.pin_dir, "/x");
-	assert_true(conf.source_opts.per_task && conf.dry_run && conf.json && conf.no_pin);
+	assert_true(conf.source_opts.per_task && conf.dry_run && conf.json && conf.no_pin &&
+		    conf.no_split);
 	assert_string_equal(conf.policy, "threshold");
 }
 

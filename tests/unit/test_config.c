@@ -108,7 +108,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.budget_bytes, HT_BUDGET_MIB * MIB);
 	assert_int_equal(c.stats_s + c.duration_s + c.heat_bytes, 0);
 	assert_string_equal(c.pin_dir, "/sys/fs/bpf/hypertier");
-	assert_false(c.dry_run || c.json || c.probe || c.no_pin || c.verbose || c.stats_file);
+	assert_false(c.dry_run || c.json || c.probe || c.no_pin || c.no_split || c.verbose || c.stats_file);
 	ht_config_free(&c);
 }
 
@@ -145,12 +145,12 @@ static void test_every_option(void **state)
 	assert_true(c.dry_run);
 	ht_config_free(&c);
 	parse(&c, "--stats 5 -j -v -v --duration 60 --heat-memory 64G --pin-dir /x --no-pin "
-		  "--stats-file f p.o --drain single");
+		  "--no-split --stats-file f p.o --drain single");
 	assert_int_equal(c.stats_s, 5);
 	assert_int_equal(c.duration_s, 60);
 	assert_int_equal(c.heat_bytes, 64ULL << 30);
 	assert_int_equal(c.verbose, 2);
-	assert_true(c.json && c.no_pin);
+	assert_true(c.json && c.no_pin && c.no_split);
 	assert_string_equal(c.pin_dir, "/x");
 	assert_string_equal(c.stats_file, "f");
 	assert_int_equal(c.source_opts.drain, HT_DRAIN_SINGLE);
@@ -324,7 +324,7 @@ static void test_help(void **state)
 		"--epoch",	"--budget",	 "--dry-run", "-n",	    "--stats",
 		"--stats-file", "--json",	 "-j",	      "--verbose",  "-v",
 		"--duration",	"--heat-memory", "--pin-dir", "--no-pin",   "--probe",
-		"--help",	"--version",	 "features",
+		"--help",	"--version",	 "features",  "--no-split",
 	};
 
 	assert_int_equal(run("--help"), 0);

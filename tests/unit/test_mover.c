@@ -419,6 +419,12 @@ static void test_huge_page(void **state)
 	run(f);
 	assert_int_equal(f->mover.stats.demoted, 0);
 	assert_int_equal(f->mover.stats.stale, T);
+	/* Planned for by page, and put together since: it does not move for a few of them. */
+	f->plan.nr = 0;
+	item(f, 1, 100, 1, 0);
+	run(f);
+	assert_int_equal(f->mover.stats.promoted, T);
+	assert_int_equal(f->mover.stats.stale, T + 100);
 	finish(f);
 }
 

@@ -605,6 +605,28 @@ static void test_hold(void **state)
 
 /* ---- when not to move ---- */
 
+/* A huge page that waits to be split does not move whole; once it is split, its pages do. */
+static void test_waits_for_split(void **state)
+{
+	struct fix *f = start(1);
+
+	add(f, 2, 0, 0);
+	add(f, 4, 10, 1);
+	f->par.free_pages[0] = 2 * T;
+	for (size_t i = 2; i < 6; i++)
+		f->s[0].spot[i].flags = HT_SPOT_THP;
+	f->s[0].spot[2].split = f->s[0].spot[3].split = f->par.epoch - 1;
+	f->s[0].spot[4].split = f->par.epoch - 2;
+	make(f);
+	assert_int_equal(f->plan.promote, 2 * T);
+	for (size_t i = 0; i < f->plan.nr; i++)
+		assert_true(f->plan.item[i].to == 1 || f->plan.item[i].spot >= 4);
+	f->s[0].spot[2].flags = f->s[0].spot[3].flags = 0;
+	make(f);
+	assert_int_equal(f->plan.promote, 4 * T);
+	finish(f);
+}
+
 static void test_equal_scores_stay(void **state)
 {
 	struct fix *f = start(1);
@@ -1031,6 +1053,7 @@ int main(void)
 		cmocka_unit_test(test_slow_tier_full),
 		cmocka_unit_test(test_plan_table_full),
 		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_waits_for_split),
 		cmocka_unit_test(test_equal_scores_stay),
 		cmocka_unit_test(test_uniform_stays),
 		cmocka_unit_test(test_skip_loss),

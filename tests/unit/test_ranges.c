@@ -349,6 +349,9 @@ static void test_huge_pages_apart(void **state)
 		tu_sample(&f->m, TGID, VA + 5 * HT_TILE_SIZE + i % 40 * 11 * TU_PAGE);
 	build(f);
 	assert_int_equal(f->rs.skewed, 1);
+	assert_int_equal(f->rs.nr_skew, 1);
+	assert_int_equal(f->rs.skew[0].space, 0);
+	assert_int_equal(f->rs.skew[0].spot, 5);
 	assert_true(range_of(f, VA + 5 * HT_TILE_SIZE)->flags & HT_RANGE_SKEWED);
 	assert_true(range_of(f, VA + 5 * HT_TILE_SIZE)->flags & HT_RANGE_THP);
 	assert_int_equal(f->rs.strata, 0);
@@ -591,6 +594,32 @@ static void test_dense_run_gets_detail(void **state)
 	}
 }
 
+/* Huge pages as well, where samples repeat; not where there are many. It goes with the heat. */
+static void test_huge_pages_get_detail(void **state)
+{
+	for (int hot = 0; hot < 2; hot++) {
+		struct fix *f = start(100, 256, 29);
+
+		tu_add_spots(&f->s[0], VA, 32, 1);
+		for (int i = 0; i < 32; i++) {
+			f->s[0].spot[i].flags = HT_SPOT_THP;
+			for (int k = 0; k < 12; k++)
+				tu_sample(&f->m, TGID,
+					  f->s[0].spot[i].va +
+						  tu_below(&f->rnd, hot ? 40 : HT_TILE_PAGES) *
+							  TU_PAGE);
+		}
+		build(f);
+		assert_int_equal(f->rs.nr, 1);
+		assert_int_equal(f->range[0].flags & ~HT_RANGE_SKEWED, HT_RANGE_THP);
+		assert_int_equal(tu_details(&f->m), hot ? 32 : 0);
+		f->m.mem.ctl->tick += 40;
+		build(f);
+		assert_int_equal(tu_details(&f->m), 0);
+		finish(f);
+	}
+}
+
 /* Detail without a difference is one range; that of memory gone cold goes back. */
 static void test_useless_detail(void **state)
 {
@@ -721,6 +750,7 @@ int main(void)
 		cmocka_unit_test(test_pages_of_strata),
 		cmocka_unit_test(test_run_asks_for_detail),
 		cmocka_unit_test(test_dense_run_gets_detail),
+		cmocka_unit_test(test_huge_pages_get_detail),
 		cmocka_unit_test(test_useless_detail),
 		cmocka_unit_test(test_young_counts),
 		cmocka_unit_test(test_age_and_idle),
