@@ -104,7 +104,9 @@ wait_for 60 stat_is whole thp_skewed ">= 24"
 holds "--no-split: they are told" "$(stat_of whole thp_skewed) >= 24"
 wait_for 30 stat_is whole epoch "> $(stat_of whole epoch) + 12"
 tell v report
-check "--no-split: they stay whole" "65536 0" "$(say v whole.huge_kb) $(stat_of whole thp_split)"
+check "--no-split: none is split by us" 0 "$(stat_of whole thp_split)"
+# The kernel does, where one is to move and the fast node has no free memory in one piece.
+holds "they stay whole" "$(say v whole.huge_kb) >= 49152"
 stop
 quit v
 finish
