@@ -87,7 +87,7 @@ static const struct argp_option options[] = {
 	  "auto, pebs, ibs, damon, hint-fault, emulated or page-fault (default auto)", 0 },
 	{ "period", OPT_PERIOD, "N", 0, "Events per sample (default: the source's own)", 0 },
 	{ "burst", OPT_BURST, "N", 0,
-	  "Samples in the place of one while there is much to learn (default 16, 1 = never)",
+	  "Samples in the place of one while there is much to learn (default 8, 1 = never)",
 	  0 },
 	{ "ldlat", OPT_LDLAT, "CYCLES", 0, "pebs: load-latency threshold in core cycles", 0 },
 	{ "drain", OPT_DRAIN, "WAY", 0, "perf sources: auto, single or large (default auto)", 0 },

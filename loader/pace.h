@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HT_PACE_BURST 16 /* default of --burst */
+#define HT_PACE_BURST 8 /* default of --burst */
 #define HT_PACE_BURST_TOP 64
 
 struct ht_pace {
