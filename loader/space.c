@@ -221,6 +221,7 @@ int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *
 	struct ht_page_place place[HT_TILE_PAGES];
 	uint16_t was[HT_SPACE_TIERS];
 	uint8_t tier[HT_TILE_PAGES];
+	bool shared = sp->flags & HT_SPOT_SHARES; /* what was another's may have become ours */
 	bool tells_sharing = !strcmp(ht_placement_backend(pl), "pagemap");
 	unsigned int i, thp = 0, others = 0, before = ht_spot_pages(sp);
 	int err;
@@ -248,7 +249,7 @@ int ht_space_query(struct ht_space *s, struct ht_spot *sp, struct ht_placement *
 		thp += !!(place[i].flags & HT_PAGE_THP);
 	}
 	add_counts(s, sp, 1);
-	if (!(sp->flags & HT_SPOT_SHARES))
+	if (!shared && !(sp->flags & HT_SPOT_SHARES))
 		count_spilled(s, sp, was);
 	sp->flags |= thp == HT_TILE_PAGES ? HT_SPOT_THP : 0;
 	set_place(sp, tier);
