@@ -62,12 +62,12 @@ counters_add_up()
 		"$(jget $end failed) == $(jget $end +outcomes) - $(jget $end outcomes.moved)"
 }
 
-# Four samples in the place of one while there is much to learn: a fourth of the emulator's period, or of ours.
+# Eight samples in the place of one while there is much to learn: an eighth of the emulator's period, or of ours.
 sampled_densely()
 {
-	fourth=250
-	[ "$layout" != scatter ] || fourth=62
-	check "$1: samples come densely" $fourth \
+	eighth=125
+	[ "$layout" != scatter ] || eighth=31
+	check "$1: samples come densely" $eighth \
 		"$(grep -o '"period":[0-9]*' "/out/$1.stats" | cut -d: -f2 | sort -n | head -n 1)"
 }
 
