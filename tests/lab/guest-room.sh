@@ -30,7 +30,8 @@ holds "not much more" "$(stat_of room demoted) <= $slow + ($high - $low) * 256 +
 holds "the idle memory's, by the kernel" "$(in_node w idle 1) > 0"
 
 tell w map next=plain:8:8:cold
-holds "what is allocated next finds it" "$(in_node w next 0) > 0.9"
+# Were there no more room than before, none of it would be there.
+holds "what is allocated next finds it" "$(in_node w next 0) > 0.5"
 check "what is hot stayed" 1 "$(in_node w hot 0)"
 stop
 check "exit status" 0 $status
