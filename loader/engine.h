@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "clock.h"
 #include "config.h"
 #include "heatmap.h"
 #include "hook_kernel.h"
@@ -137,7 +138,6 @@ int ht_report_prometheus(struct ht_engine *e);
 /* status.c: what is asked for at the control socket. */
 struct json_object *ht_status_json(const struct ht_engine *e, struct json_object *request);
 
-uint64_t ht_now_ns(void); /* CLOCK_MONOTONIC */
 uint64_t ht_cpu_ns(void); /* CPU time of this process */
 
 #endif

@@ -51,14 +51,6 @@
  */
 #define RESERVE_SHARE 128
 
-uint64_t ht_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 uint64_t ht_cpu_ns(void)
 {
 	struct timespec ts;

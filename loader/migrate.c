@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <hypertier/heat.h>
 
+#include "clock.h"
 #include "log.h"
 #include "migrate.h"
 
@@ -71,20 +71,12 @@ static enum ht_outcome outcome_of_errno(int err)
 	}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 /* Number of pages not moved, or a negative errno. nodes NULL asks where the pages are. */
 static long kernel_move(struct ht_migrate *m, const struct ht_migrate_batch *b, size_t first,
 			size_t nr, const int *nodes)
 {
 	int flags = b->shared && !m->no_shared ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
-	uint64_t start = now_ns();
+	uint64_t start = ht_now_ns();
 	long rc;
 
 	for (size_t i = first; i < first + nr; i++)
@@ -98,7 +90,7 @@ static long kernel_move(struct ht_migrate *m, const struct ht_migrate_batch *b, 
 	if (rc < 0)
 		rc = -errno;
 	m->stats.calls++;
-	m->stats.ns += now_ns() - start;
+	m->stats.ns += ht_now_ns() - start;
 	/* The process exists but has no memory: a zombie, or a kernel thread. */
 	return rc == -EINVAL ? -ESRCH : rc;
 }
@@ -239,11 +231,11 @@ int ht_migrate_move(struct ht_migrate *m, struct ht_migrate_batch *b)
 			if (b->node[c.first + c.nr] != c.node)
 				break;
 		/* Of pid 0 the kernel would move our own pages. */
-		start = now_ns();
+		start = ht_now_ns();
 		err = b->pid > 0 ? move_chunk(m, &c) : -ESRCH;
 		if (b->pid <= 0)
 			set_all(m, &c, 0, HT_OUT_ESRCH);
-		adapt(size, c.nr, now_ns() - start, b->huge ? CHUNK_FLOOR_HUGE : CHUNK_FLOOR);
+		adapt(size, c.nr, ht_now_ns() - start, b->huge ? CHUNK_FLOOR_HUGE : CHUNK_FLOOR);
 		first_err = first_err ?: err;
 		if (err == -ESRCH || err == -EPERM) {
 			c.first += c.nr;
@@ -316,7 +308,7 @@ size_t ht_migrate_pairs_max(bool huge)
 int ht_migrate_exchange(struct ht_migrate *m, struct ht_xchg_pair *pair, size_t nr, bool huge,
 			const struct ht_move *move)
 {
-	uint64_t start = now_ns();
+	uint64_t start = ht_now_ns();
 	size_t i;
 	int done;
 
@@ -324,7 +316,7 @@ int ht_migrate_exchange(struct ht_migrate *m, struct ht_xchg_pair *pair, size_t 
 		pair[i].move = i;
 	done = ht_exchange_pairs(m->device, pair, nr, huge, -1, -1, move, nr);
 	m->stats.calls++;
-	m->stats.ns += now_ns() - start;
+	m->stats.ns += ht_now_ns() - start;
 	if (done < 0) {
 		for (i = 0; i < nr; i++)
 			pair[i].status = HT_XCHG_BUSY;

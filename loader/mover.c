@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "log.h"
 #include "mover.h"
 
@@ -73,14 +73,6 @@ void ht_mover_free(struct ht_mover *m)
 	free(m->from);
 	free(m->status);
 	memset(m, 0, sizeof(*m));
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
 static void add_op(struct ht_mover *m, const struct ht_plan_item *it, unsigned int page, bool huge,
@@ -265,7 +257,7 @@ static int move_some(struct ht_mover *m, const struct ht_mover_op *op, size_t nr
 		/* The tier is known, and it is not the destination's: any of its nodes will do. */
 		m->from[i] = env->tiers->tier[op[i].from].node[0];
 	}
-	start = now_ns();
+	start = ht_now_ns();
 	if (!m->migrate) {
 		for (i = 0; i < nr; i++)
 			m->status[i] = HT_OUT_MOVED;
@@ -278,7 +270,7 @@ static int move_some(struct ht_mover *m, const struct ht_mover_op *op, size_t nr
 	book(m, op, nr, env, dir);
 	moved = m->stats.promoted + m->stats.demoted - moved;
 	if (moved >= 64)
-		learn_cost(m, (double)(now_ns() - start) / moved);
+		learn_cost(m, (double)(ht_now_ns() - start) / moved);
 	return err;
 }
 
@@ -391,13 +383,13 @@ static void exchange(struct ht_mover *m, const struct ht_mover_env *env)
 
 	for (huge = 0; huge < 2; huge++) {
 		while ((nr = find_pairs(m, huge, env))) {
-			start = now_ns();
+			start = ht_now_ns();
 			done = ht_migrate_exchange(m->migrate, m->pairs->pair, nr, huge,
 						   m->pairs->move);
 			book_pairs(m, nr, env, DOWN);
 			book_pairs(m, nr, env, UP);
 			if (done >= 32 || (huge && done > 0))
-				learn_cost(m, (double)(now_ns() - start) /
+				learn_cost(m, (double)(ht_now_ns() - start) /
 						      (2 * done * (huge ? HT_TILE_PAGES : 1)));
 		}
 	}
@@ -488,7 +480,7 @@ int ht_mover_run(struct ht_mover *m, const struct ht_plan *plan, const struct ht
 		if (!full)
 			continue;
 		flush(m, env);
-		if (now_ns() > env->deadline_ns)
+		if (ht_now_ns() > env->deadline_ns)
 			return 0;
 	}
 	flush(m, env);

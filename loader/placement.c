@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "frames.h"
 #include "log.h"
 #include "placement.h"
@@ -58,14 +58,6 @@ struct ht_placement {
 	void *page[CHUNK];
 	int status[CHUNK];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 /* ---- move_pages ---- */
 
@@ -224,7 +216,7 @@ static bool is_ours(struct ht_placement *pl, uint64_t e, uint64_t pfn)
 
 static void reload_frames(struct ht_placement *pl)
 {
-	uint64_t now = now_ns();
+	uint64_t now = ht_now_ns();
 
 	if (now - pl->reloaded_ns < pl->reload_wait_ns)
 		return;
@@ -393,7 +385,7 @@ int ht_placement_open(struct ht_placement **out, const struct ht_roots *roots,
 	pl->reload_wait_ns = RELOAD_MIN_NS;
 	pl->frames.only_node = -1;
 	choose(pl);
-	pl->reloaded_ns = now_ns();
+	pl->reloaded_ns = ht_now_ns();
 	*out = pl;
 	return 0;
 }

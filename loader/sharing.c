@@ -25,7 +25,7 @@ static bool may_share(const struct ht_spot *sp)
 /* Its place, or the one where it belongs: half of them at least are unused. */
 static struct ht_share *find(const struct ht_sharing *sh, uint64_t va)
 {
-	size_t i = va / HT_TILE_SIZE * 0x9e3779b97f4a7c15ULL >> 20;
+	size_t i = ht_hash(va);
 
 	while (sh->share[i & (sh->cap - 1)].va != va && sh->share[i & (sh->cap - 1)].va != UNUSED)
 		i++;
@@ -209,22 +209,23 @@ const struct ht_detail *ht_sharing_detail(const struct ht_heatmap *hm, const str
 	return d;
 }
 
-void ht_sharing_give_detail(struct ht_heatmap *hm, const struct ht_spot *sp)
+static void for_each_tile(struct ht_heatmap *hm, const struct ht_spot *sp,
+			  void (*fn)(struct ht_heatmap *hm, uint32_t id))
 {
 	uint32_t i;
 
 	if (sp->tile)
-		ht_heatmap_give_detail(hm, sp->tile);
+		fn(hm, sp->tile);
 	for (i = 0; sp->share && i < sp->share->nr_tiles; i++)
-		ht_heatmap_give_detail(hm, sp->share->tile[i]);
+		fn(hm, sp->share->tile[i]);
+}
+
+void ht_sharing_give_detail(struct ht_heatmap *hm, const struct ht_spot *sp)
+{
+	for_each_tile(hm, sp, ht_heatmap_give_detail);
 }
 
 void ht_sharing_drop_detail(struct ht_heatmap *hm, const struct ht_spot *sp)
 {
-	uint32_t i;
-
-	if (sp->tile)
-		ht_heatmap_drop_detail(hm, sp->tile);
-	for (i = 0; sp->share && i < sp->share->nr_tiles; i++)
-		ht_heatmap_drop_detail(hm, sp->share->tile[i]);
+	for_each_tile(hm, sp, ht_heatmap_drop_detail);
 }

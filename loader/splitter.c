@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "log.h"
 #include "sharing.h"
 #include "split.h"
@@ -30,14 +30,6 @@ struct ht_split_memory {
 	uint32_t until;
 	uint8_t attempts;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 int ht_splitter_init(struct ht_splitter *s, bool wanted)
 {
@@ -278,7 +270,7 @@ static void split_one(struct ctx *c, const struct pick *p)
 	struct ht_space *s = env->space[p->space];
 	struct ht_spot *sp = &s->spot[p->spot];
 	struct ht_splitter *me = c->s;
-	uint64_t start = now_ns();
+	uint64_t start = ht_now_ns();
 	int err;
 
 	note_attempt(c, p);
@@ -290,7 +282,7 @@ static void split_one(struct ctx *c, const struct pick *p)
 			   sp->va + ((uint64_t)coldest_page(env->hm, sp) << HT_PAGE_SHIFT));
 	/* A vCPU that the host does not run inflates what is measured. */
 	if (!err)
-		me->split_ns += (fmin(now_ns() - start, 4 * HT_SPLIT_NS) - me->split_ns) / 8;
+		me->split_ns += (fmin(ht_now_ns() - start, 4 * HT_SPLIT_NS) - me->split_ns) / 8;
 	if (!err && ht_space_query(s, sp, env->placement, env->tiers, env->par->epoch))
 		err = -ESRCH;
 	if (!err && !(sp->flags & HT_SPOT_THP))
@@ -317,6 +309,6 @@ void ht_splitter_run(struct ht_splitter *s, const struct ht_ranges *rs, struct h
 		consider(&c, &rs->skew[k]);
 	if (!env->dry_run)
 		take_back_moves(&c, plan);
-	for (i = 0; i < c.nr && now_ns() < env->deadline_ns; i++)
+	for (i = 0; i < c.nr && ht_now_ns() < env->deadline_ns; i++)
 		split_one(&c, &c.pick[i]);
 }

@@ -471,6 +471,15 @@ static void test_budget(void **state)
 	}
 }
 
+/* Nothing but demotions for nobody in particular, all of these spots. */
+static void assert_make_room(const struct fix *f, uint32_t first, uint32_t last)
+{
+	for (size_t i = 0; i < f->plan.nr; i++) {
+		assert_int_equal(f->plan.item[i].serves, -1);
+		assert_in_range(f->plan.item[i].spot, first, last);
+	}
+}
+
 /* As much room is made as was missing, by what is cold for sure. */
 static void test_room_for_what_spilled(void **state)
 {
@@ -483,10 +492,7 @@ static void test_room_for_what_spilled(void **state)
 	make(f);
 	assert_int_equal(f->plan.demote, 8 * T);
 	assert_int_equal(f->plan.promote, 0);
-	for (size_t i = 0; i < f->plan.nr; i++) {
-		assert_int_equal(f->plan.item[i].serves, -1);
-		assert_in_range(f->plan.item[i].spot, 30, 59);
-	}
+	assert_make_room(f, 30, 59);
 	/* No more than there is of that. */
 	f->par.spilled_pages[0] = 50 * T;
 	make(f);
@@ -538,10 +544,7 @@ static void test_reserve_is_refilled(void **state)
 	make(f);
 	assert_int_equal(f->plan.promote, 0);
 	assert_int_equal(f->plan.demote, 10 * T);
-	for (size_t i = 0; i < f->plan.nr; i++) {
-		assert_int_equal(f->plan.item[i].serves, -1);
-		assert_in_range(f->plan.item[i].spot, 30, 59);
-	}
+	assert_make_room(f, 30, 59);
 	/* Bounded by what the slower tier can take, and by the budget. */
 	f->par.free_pages[1] = 3 * T;
 	make(f);

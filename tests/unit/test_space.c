@@ -279,40 +279,61 @@ static struct ht_placement *open_placement(const struct ht_tiers *tiers)
 	return pl;
 }
 
+/* A tile of ours, its node taken for a tier. */
+struct one {
+	struct ht_placement *pl;
+	struct ht_tiers tiers;
+	struct ht_space s;
+	char *p;
+};
+
+static void start_one(struct one *x, int tier, const uint16_t in_tier[HT_SPACE_TIERS])
+{
+	x->p = map_tiles(1);
+	set_tiers(&x->tiers, tier);
+	x->pl = open_placement(&x->tiers);
+	ht_space_init(&x->s, getpid());
+	tu_add_spot(&x->s, (uintptr_t)x->p, in_tier);
+}
+
+static int query_one(struct one *x, uint32_t epoch)
+{
+	return ht_space_query(&x->s, &x->s.spot[0], x->pl, &x->tiers, epoch);
+}
+
+static void finish_one(struct one *x)
+{
+	ht_space_free(&x->s);
+	ht_placement_close(x->pl);
+	munmap(x->p, HT_TILE_SIZE);
+}
+
 static void test_query(void **state)
 {
 	for (int tier = 0; tier < 6; tier++) {
 		unsigned int seen = tier < HT_SPACE_TIERS ? tier : HT_SPACE_TIERS - 1;
-		struct ht_placement *pl;
-		struct ht_tiers tiers;
-		struct ht_space s;
-		char *p = map_tiles(1);
+		struct one x;
 
-		set_tiers(&tiers, tier);
-		pl = open_placement(&tiers);
-		ht_space_init(&s, getpid());
-		tu_add_spot(&s, (uintptr_t)p, whole_fast);
+		start_one(&x, tier, whole_fast);
 		for (int i = 0; i < 60; i++)
-			p[i * 7 * TU_PAGE] = 1;
-		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 9), 0);
-		assert_int_equal(s.spot[0].queried, 9);
-		assert_int_equal(s.spot[0].since, 9);
-		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 12), 0);
-		assert_int_equal(s.spot[0].queried, 12);
-		assert_int_equal(s.spot[0].since, 9);
-		assert_int_equal(s.spot[0].flags, 0);
-		assert_int_equal(s.spot[0].in_tier[seen], 60);
-		assert_int_equal(ht_spot_pages(&s.spot[0]), 60);
-		assert_null(s.spot[0].place);
-		check_sums(&s);
-		madvise(p, HT_TILE_SIZE, MADV_DONTNEED);
-		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 10), 0);
-		assert_int_equal(ht_spot_pages(&s.spot[0]), 0);
-		assert_int_equal(ht_spot_tier(&s.spot[0], 0), HT_ABSENT);
-		check_sums(&s);
-		ht_space_free(&s);
-		ht_placement_close(pl);
-		munmap(p, HT_TILE_SIZE);
+			x.p[i * 7 * TU_PAGE] = 1;
+		assert_int_equal(query_one(&x, 9), 0);
+		assert_int_equal(x.s.spot[0].queried, 9);
+		assert_int_equal(x.s.spot[0].since, 9);
+		assert_int_equal(query_one(&x, 12), 0);
+		assert_int_equal(x.s.spot[0].queried, 12);
+		assert_int_equal(x.s.spot[0].since, 9);
+		assert_int_equal(x.s.spot[0].flags, 0);
+		assert_int_equal(x.s.spot[0].in_tier[seen], 60);
+		assert_int_equal(ht_spot_pages(&x.s.spot[0]), 60);
+		assert_null(x.s.spot[0].place);
+		check_sums(&x.s);
+		madvise(x.p, HT_TILE_SIZE, MADV_DONTNEED);
+		assert_int_equal(query_one(&x, 10), 0);
+		assert_int_equal(ht_spot_pages(&x.s.spot[0]), 0);
+		assert_int_equal(ht_spot_tier(&x.s.spot[0], 0), HT_ABSENT);
+		check_sums(&x.s);
+		finish_one(&x);
 	}
 }
 
@@ -320,32 +341,24 @@ static void test_query(void **state)
 static void test_spilled(void **state)
 {
 	for (int tier = 0; tier < 2; tier++) {
-		struct ht_placement *pl;
-		struct ht_tiers tiers;
-		struct ht_space s;
-		char *p = map_tiles(1);
+		struct one x;
 
-		set_tiers(&tiers, tier);
-		pl = open_placement(&tiers);
-		ht_space_init(&s, getpid());
-		tu_add_spot(&s, (uintptr_t)p, none);
+		start_one(&x, tier, none);
 		for (int i = 0; i < 60; i++)
-			p[i * TU_PAGE] = 1;
-		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 9), 0);
-		assert_int_equal(s.spilled[1], tier ? 60 : 0);
+			x.p[i * TU_PAGE] = 1;
+		assert_int_equal(query_one(&x, 9), 0);
+		assert_int_equal(x.s.spilled[1], tier ? 60 : 0);
 		/* What was there is not new. */
-		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 10), 0);
-		assert_int_equal(s.spilled[1], tier ? 60 : 0);
-		p[100 * TU_PAGE] = 1;
-		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 11), 0);
-		assert_int_equal(s.spilled[1], tier ? 61 : 0);
+		assert_int_equal(query_one(&x, 10), 0);
+		assert_int_equal(x.s.spilled[1], tier ? 60 : 0);
+		x.p[100 * TU_PAGE] = 1;
+		assert_int_equal(query_one(&x, 11), 0);
+		assert_int_equal(x.s.spilled[1], tier ? 61 : 0);
 		/* Nor is what came from the fastest tier. */
-		set_tiers(&tiers, !tier);
-		assert_int_equal(ht_space_query(&s, &s.spot[0], pl, &tiers, 12), 0);
-		assert_int_equal(s.spilled[1], tier ? 61 : 0);
-		ht_space_free(&s);
-		ht_placement_close(pl);
-		munmap(p, HT_TILE_SIZE);
+		set_tiers(&x.tiers, !tier);
+		assert_int_equal(query_one(&x, 12), 0);
+		assert_int_equal(x.s.spilled[1], tier ? 61 : 0);
+		finish_one(&x);
 	}
 }
 
