@@ -224,8 +224,11 @@ $(BUILD)/tidy/%.ok: %.c .clang-tidy
 	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -W%,$(HT_CFLAGS)) -iquote loader -iquote tools/replay 2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
-bench-sample: $(BUILD)/bench/sample $(TEST_BPF) policies
-	$(Q)$(BUILD)/bench/sample
+bench-sample:
+	$(Q)tools/setup --kernels 6.12
+	$(Q)$(MAKE) --no-print-directory bench-tools
+	$(Q)tools/bench/sample-lab
+	$(Q)$(BUILD)/bench/sample $(BUILD)/results/sample/insns.json
 
 # The kernel helper for the lab's kernels, with their own compilers.
 KMOD_KERNELS ?= 6.12 newest

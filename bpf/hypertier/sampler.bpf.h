@@ -115,13 +115,22 @@ static __always_inline void ht_sample_one(struct ht_ctl *c, struct ht_sample *s,
 	st->counted++;
 }
 
-static __always_inline void ht_sample(struct ht_sample *s)
+/* What every sample needs, looked up once; false if this object is not the one that counts. */
+static __always_inline bool ht_begin(struct ht_ctl **c, struct ht_cpu_stats **st)
 {
 	__u32 zero = 0;
-	struct ht_cpu_stats *st = bpf_map_lookup_elem(&stats, &zero);
-	struct ht_ctl *c = bpf_map_lookup_elem(&control, &zero);
 
-	if (ht_likely(st && c && c->generation == ht_generation))
+	*c = bpf_map_lookup_elem(&control, &zero);
+	*st = bpf_map_lookup_elem(&stats, &zero);
+	return ht_likely(*c && *st && (*c)->generation == ht_generation);
+}
+
+static __always_inline void ht_sample(struct ht_sample *s)
+{
+	struct ht_cpu_stats *st;
+	struct ht_ctl *c;
+
+	if (ht_begin(&c, &st))
 		ht_sample_one(c, s, st);
 }
 

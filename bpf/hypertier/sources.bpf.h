@@ -11,57 +11,89 @@
 #define HT_WEIGHT_BITS (PERF_SAMPLE_WEIGHT | PERF_SAMPLE_WEIGHT_STRUCT)
 
 /*
- * Latency and data source as the kernel has them. sample_flags says which are set; the low 32 bits
- * of either weight format hold the latency.
+ * Set by the loader before loading: the kernel has the function that gives a perf_event program its
+ * context's type (Linux 6.2). Its call is taken out by the verifier where it is not there.
  */
-static __always_inline void ht_read_weight(struct ht_sample *s, struct perf_sample_data *data)
-{
-	__u64 flags = 0, weight = 0;
+const volatile __u32 ht_typed_ctx SEC(".rodata.ctx") = 0;
 
-	if (bpf_core_field_exists(data->sample_flags))
-		bpf_core_read(&flags, sizeof(flags), &data->sample_flags);
-	if (flags & HT_WEIGHT_BITS) {
-		bpf_core_read(&weight, sizeof(weight), &data->weight.full);
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* sample_flags says what is set; the low 32 bits of either weight format hold the latency. */
+static __always_inline void ht_set_weight(struct ht_sample *s, __u64 flags, __u64 weight,
+					  __u64 data_src)
+{
+	if (flags & HT_WEIGHT_BITS)
 		s->lat = (__u32)weight;
-	}
 	if (flags & PERF_SAMPLE_DATA_SRC) {
-		bpf_core_read(&s->data_src, sizeof(s->data_src), &data->data_src.val);
+		s->data_src = data_src;
 		/* PERF_MEM_OP_STORE of union perf_mem_data_src.mem_op */
-		s->write = s->data_src >> 2 & 1;
+		s->write = data_src >> 2 & 1;
 	}
 }
 
-static __always_inline void ht_current_sample(struct ht_sample *s)
+/* Through a pointer whose type the verifier knows: plain loads. */
+static __always_inline void ht_load_weight(struct ht_sample *s, struct perf_sample_data *data)
 {
-	__u32 zero = 0;
-	struct ht_ctl *c = bpf_map_lookup_elem(&control, &zero);
+	if (bpf_core_field_exists(data->sample_flags))
+		ht_set_weight(s, data->sample_flags, data->weight.full, data->data_src.val);
+}
 
+/* Through any other: a call for each field, some 70 instructions. */
+static __always_inline void ht_read_weight(struct ht_sample *s, struct perf_sample_data *data)
+{
+	__u64 flags = 0, weight = 0, data_src = 0;
+
+	if (bpf_core_field_exists(data->sample_flags))
+		bpf_core_read(&flags, sizeof(flags), &data->sample_flags);
+	if (flags & HT_WEIGHT_BITS)
+		bpf_core_read(&weight, sizeof(weight), &data->weight.full);
+	if (flags & PERF_SAMPLE_DATA_SRC)
+		bpf_core_read(&data_src, sizeof(data_src), &data->data_src.val);
+	ht_set_weight(s, flags, weight, data_src);
+}
+
+static __always_inline void ht_current_sample(struct ht_sample *s, const struct ht_ctl *c)
+{
 	s->tgid = bpf_get_current_pid_tgid() >> 32;
-	s->source = c ? c->source : HT_SRC_NONE;
+	s->source = c->source;
 	s->weight = 1;
 	s->node = ~0U;
 }
 
 /*
- * Overflow of a perf event. The context really is a struct bpf_perf_event_data_kern; reading it as
- * kernel memory gives weight and data source on every kernel since 6.1, where the kfunc for it came
- * later. Each such read is a call, so software events, which have neither, go without.
+ * Latency and data source of an overflow. The context of its program really is a struct
+ * bpf_perf_event_data_kern; where it cannot be cast to that, it is read as kernel memory.
  */
-SEC("perf_event")
-int ht_perf(struct bpf_perf_event_data *ctx)
+static __always_inline void ht_ctx_weight(struct ht_sample *s, struct bpf_perf_event_data *ctx)
 {
 	struct bpf_perf_event_data_kern *k = (void *)ctx;
 	struct perf_sample_data *data = NULL;
-	struct ht_sample s = {};
 
-	ht_current_sample(&s);
-	s.addr = ctx->addr;
-	if (s.source != HT_SRC_PAGE_FAULT) {
-		bpf_core_read(&data, sizeof(data), &k->data);
-		if (data)
-			ht_read_weight(&s, data);
+	if (ht_typed_ctx) {
+		k = bpf_cast_to_kern_ctx(ctx);
+		ht_load_weight(s, k->data);
+		return;
 	}
-	ht_sample(&s);
+	bpf_core_read(&data, sizeof(data), &k->data);
+	if (data)
+		ht_read_weight(s, data);
+}
+
+/* Overflow of a perf event. Software events have neither weight nor data source. */
+SEC("perf_event")
+int ht_perf(struct bpf_perf_event_data *ctx)
+{
+	struct ht_cpu_stats *st;
+	struct ht_sample s = {};
+	struct ht_ctl *c;
+
+	if (!ht_begin(&c, &st))
+		return 0;
+	ht_current_sample(&s, c);
+	s.addr = ctx->addr;
+	if (s.source != HT_SRC_PAGE_FAULT)
+		ht_ctx_weight(&s, ctx);
+	ht_sample_one(c, &s, st);
 	return 0;
 }
 
@@ -77,19 +109,16 @@ int ht_perf_output(__u64 *ctx)
 	struct perf_sample_data *data = (void *)ctx[1];
 	struct ht_cpu_stats *st;
 	struct ht_sample s = {};
-	__u64 id = 0;
-	__u32 zero = 0;
+	__u64 id = event->id;
+	struct ht_ctl *c;
 
-	bpf_core_read(&id, sizeof(id), &event->id);
-	if (!bpf_map_lookup_elem(&events, &id))
+	if (!bpf_map_lookup_elem(&events, &id) || !ht_begin(&c, &st))
 		return 0;
-	st = bpf_map_lookup_elem(&stats, &zero);
-	if (st)
-		st->fentry++;
-	ht_current_sample(&s);
-	bpf_core_read(&s.addr, sizeof(s.addr), &data->addr);
-	ht_read_weight(&s, data);
-	ht_sample(&s);
+	st->fentry++;
+	ht_current_sample(&s, c);
+	s.addr = data->addr;
+	ht_load_weight(&s, data);
+	ht_sample_one(c, &s, st);
 	return 0;
 }
 
@@ -97,12 +126,16 @@ int ht_perf_output(__u64 *ctx)
 SEC("tp/exceptions/page_fault_user")
 int ht_page_fault(struct trace_event_page_fault_user *ctx)
 {
+	struct ht_cpu_stats *st;
 	struct ht_sample s = {};
+	struct ht_ctl *c;
 
-	ht_current_sample(&s);
+	if (!ht_begin(&c, &st))
+		return 0;
+	ht_current_sample(&s, c);
 	s.addr = ctx->address;
 	s.write = ctx->error_code >> 1 & 1; /* X86_PF_WRITE */
-	ht_sample(&s);
+	ht_sample_one(c, &s, st);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "fixture.h"
 
+#include <bpf/btf.h>
 #include <linux/perf_event.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -76,11 +77,11 @@ static void assert_faults_counted(struct env *e, char *mem, uint32_t writes)
 	assert_int_equal(t->win_r, FAULTS - cells(FAULTS));
 }
 
-static void test_perf(void **state)
+/* Page faults as samples of that source. Neither latency nor stores come with them. */
+static void assert_perf(struct env *e, uint32_t source)
 {
-	struct env *e = *state;
-	struct ht_cpu_stats st;
 	char *mem = small_pages();
+	struct ht_cpu_stats st;
 	int fd = page_fault_event(), i;
 
 	if (fd < 0) {
@@ -88,7 +89,7 @@ static void test_perf(void **state)
 		skip();
 	}
 	assert_non_null(mem);
-	e->ctl->source = HT_SRC_PAGE_FAULT;
+	e->ctl->source = source;
 	env_target(e, getpid(), 0);
 	assert_int_equal(ioctl(fd, PERF_EVENT_IOC_SET_BPF, env_prog(e, "ht_perf")), 0);
 	assert_int_equal(ioctl(fd, PERF_EVENT_IOC_ENABLE, 0), 0);
@@ -96,10 +97,49 @@ static void test_perf(void **state)
 		((volatile char *)mem)[i * PAGE] = 1;
 	ioctl(fd, PERF_EVENT_IOC_DISABLE, 0);
 	close(fd);
-	assert_faults_counted(e, mem, 0); /* a software event does not tell stores */
-	since(e, &st);
-	assert_true(st.by_source[HT_SRC_PAGE_FAULT] >= FAULTS);
+	assert_faults_counted(e, mem, 0);
+	assert_int_equal(env_stats(e, &st), 0);
+	assert_true(st.by_source[source] >= FAULTS);
 	assert_int_equal(st.seen, st.counted + drops(&st));
+}
+
+static void test_perf(void **state)
+{
+	assert_perf(*state, HT_SRC_PAGE_FAULT);
+}
+
+/* As a hardware event's overflow is read where the context cannot be cast: call by call. */
+static void test_perf_hardware(void **state)
+{
+	assert_perf(*state, HT_SRC_PEBS);
+}
+
+/* Linux 6.1 cannot; the call that is not there must not be in the way. */
+static void type_ctx(struct env *e)
+{
+	struct btf *vmlinux = btf__load_vmlinux_btf();
+	bool has = vmlinux &&
+		   btf__find_by_name_kind(vmlinux, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0;
+	struct bpf_map *m = bpf_object__find_map_by_name(e->obj, ".rodata.ctx");
+	uint32_t one = 1;
+
+	btf__free(vmlinux);
+	assert_non_null(m);
+	if (has)
+		assert_int_equal(bpf_map__set_initial_value(m, &one, sizeof(one)), 0);
+}
+
+static void test_perf_typed(void **state)
+{
+	static const struct env_size size = { .tiles = TILES, .buckets = 128 };
+	struct env *e = &(struct env){};
+
+	(void)state;
+	assert_int_equal(env_open(e, "build/policies/range.bpf.o", &size), 0);
+	type_ctx(e);
+	assert_int_equal(env_load(e), 0);
+	assert_perf(e, HT_SRC_PEBS);
+	env_close(e);
 }
 
 /* The fentry program needs an object of its own: it is loaded only where it is asked for. */
@@ -388,6 +428,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_perf, fresh),
+		cmocka_unit_test_setup(test_perf_hardware, fresh),
+		cmocka_unit_test(test_perf_typed),
 		cmocka_unit_test(test_fentry),
 		cmocka_unit_test_setup(test_page_fault, fresh),
 		cmocka_unit_test_setup(test_fork, fresh),

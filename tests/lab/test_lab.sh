@@ -130,6 +130,17 @@ test_kernel()
 		"$(tr '\n' ' ' <<<"$out" | sed 's/ $//')"
 }
 
+# In instructions, of which a shell that sleeps executes next to none.
+test_icount()
+{
+	local from=$SECONDS out
+
+	out=$(guest -s icount=yes -- 'sleep 1000; n=0; while [ $n -lt 1000 ]; do n=$((n + 1)); done; cut -d. -f1 /proc/uptime')
+	check "a guest whose clocks count instructions ends" 0 $?
+	check "its time passed" 1 $((out >= 1000))
+	check "ours did not" 1 $((SECONDS - from < 500))
+}
+
 test_configurations()
 {
 	local out
@@ -200,6 +211,7 @@ for k in $kernels; do
 	test_kernel "$k"
 done
 test_configurations
+test_icount
 test_parallel
 test_interrupt
 exit $((failed > 0))

@@ -4,6 +4,11 @@
  * alone at several footprints, then the whole path on real perf events. Every figure is a
  * difference within one run; only ratios travel between machines.
  *
+ * With -i the whole path alone, in a guest whose clocks count instructions
+ * (tools/bench/sample-lab): what it costs there nobody's caches and neighbours change. Its result
+ * is the JSON on stdout, for build/bench/sample FILE which measures all the rest here, and takes
+ * that over.
+ *
  * Results: a table on stdout, build/results/sample.json, and the key figures as the last line.
  */
 #include "bench.h"
@@ -60,96 +65,206 @@ static struct json_object *json_body(const struct body_case *c, const struct bod
 }
 
 static const char *const fault_name[FAULT_NR] = {
+	[FAULT_NONE] = "page fault alone",
 	[FAULT_EMPTY] = "BPF, empty program",
 	[FAULT_TILE] = "BPF, sampler",
+	[FAULT_TILE_HW] = "BPF, sampler, as of hardware",
 	[FAULT_FLAT] = "BPF, flat hash",
 	[FAULT_RING] = "ring IP|TID|ADDR|WEIGHT + consumer",
 	[FAULT_RING_ADDR] = "ring ADDR + consumer",
 };
 
-/* Where faults are slow their noise is more than a sample costs; a ratio to that would be no
- * figure. */
+static const char *const fault_key[FAULT_NR] = {
+	[FAULT_NONE] = "fault",		 [FAULT_EMPTY] = "empty_program",
+	[FAULT_TILE] = "sampler",	 [FAULT_TILE_HW] = "sampler_hardware",
+	[FAULT_FLAT] = "flat_hash",	 [FAULT_RING] = "ring",
+	[FAULT_RING_ADDR] = "ring_addr",
+};
+
+/*
+ * Where faults are slow their noise is more than a sample costs; a ratio to that would be no
+ * figure.
+ */
 static bool fault_resolved(const struct fault_result *r)
 {
-	return r->ns[FAULT_TILE] > r->noise && r->ns[FAULT_TILE] > r->spread[FAULT_TILE];
+	return r->ns[FAULT_TILE] > 4 * fmax(r->noise, r->spread[FAULT_TILE]);
 }
 
-static void print_fault(const struct fault_result *r)
+static double fault_ratio(const struct fault_result *r, enum fault_way way)
+{
+	return fault_resolved(r) ? r->ns[way] / r->ns[FAULT_TILE] : NAN;
+}
+
+static void print_fault(const struct fault_result *r, const char *unit)
 {
 	enum fault_way way;
 
-	printf("\nWhole path, ns per sample (page faults, period 1; a fault alone %.0f, A/A "
+	printf("\nWhole path, %s per sample (page faults, period 1; a fault alone %.0f, A/A "
 	       "%.1f)\n",
-	       r->base_ns, r->noise);
+	       unit, r->ns[FAULT_NONE], r->noise);
 	for (way = FAULT_EMPTY; way < FAULT_NR; way++) {
 		printf("%-36s %8.1f  +-%.1f", fault_name[way], r->ns[way], r->spread[way]);
 		if (fault_resolved(r))
-			printf("  %5.2fx the sampler", r->ns[way] / r->ns[FAULT_TILE]);
+			printf("  %5.2fx the sampler", fault_ratio(r, way));
 		putchar('\n');
 	}
 }
 
-static void print_key_figures(const struct body_result *body, const struct fault_result *fault)
-{
-	printf("sample: %.1f ns at 16 GiB, flat hash %.1fx (zipf %.1fx); 64/1 GiB %.2fx; whole "
-	       "path: ",
-	       body[1].ns[BODY_TILE], body[1].ns[BODY_FLAT] / body[1].ns[BODY_TILE],
-	       body[4].ns[BODY_FLAT] / body[4].ns[BODY_TILE],
-	       body[2].ns[BODY_TILE] / body[0].ns[BODY_TILE]);
-	if (fault_resolved(fault))
-		printf("ring %.2fx, ring of addresses %.2fx",
-		       fault->ns[FAULT_RING] / fault->ns[FAULT_TILE],
-		       fault->ns[FAULT_RING_ADDR] / fault->ns[FAULT_TILE]);
-	else
-		printf("lost in the noise of page faults (%.1f us each)", fault->base_ns / 1000);
-	printf("; %.0f KiB per GiB touched (zipf %.0f)\n", body[1].used_kib, body[4].used_kib);
-}
-
-static struct json_object *json_fault(const struct fault_result *r)
+/* The unit is that of the clock: nanoseconds, or instructions. */
+static struct json_object *json_fault(const struct fault_result *r, const char *unit)
 {
 	struct json_object *o = json_object_new_object();
+	enum fault_way way;
+	char key[64];
 
-	bench_json_num(o, "fault_ns", r->base_ns);
-	bench_json_num(o, "aa_noise_ns", r->noise);
-	bench_json_num(o, "empty_program_ns", r->ns[FAULT_EMPTY]);
-	bench_json_num(o, "sampler_ns", r->ns[FAULT_TILE]);
-	bench_json_num(o, "flat_hash_ns", r->ns[FAULT_FLAT]);
-	bench_json_num(o, "ring_ns", r->ns[FAULT_RING]);
-	bench_json_num(o, "ring_addr_ns", r->ns[FAULT_RING_ADDR]);
+	snprintf(key, sizeof(key), "aa_noise_%s", unit);
+	bench_json_num(o, key, r->noise);
+	for (way = 0; way < FAULT_NR; way++) {
+		if (!fault_key[way])
+			continue;
+		snprintf(key, sizeof(key), "%s_%s", fault_key[way], unit);
+		bench_json_num(o, key, r->ns[way]);
+		snprintf(key, sizeof(key), "%s_spread_%s", fault_key[way], unit);
+		bench_json_num(o, key, r->spread[way]);
+	}
 	return o;
 }
 
-int main(void)
+/* What json_fault() wrote in the guest. */
+static int read_insns(const char *path, struct fault_result *r, struct json_object **doc)
 {
-	struct json_object *o = bench_json_new("sample"), *list = json_object_new_array();
-	struct body_result body[NR_CASES];
+	struct json_object *o, *v;
+	enum fault_way way;
+	char key[64];
+
+	*doc = json_object_from_file(path);
+	if (!json_object_object_get_ex(*doc, "whole_path_insns", &o) ||
+	    !json_object_object_get_ex(o, "aa_noise_insns", &v))
+		return -EINVAL;
+	r->noise = json_object_get_double(v);
+	for (way = 0; way < FAULT_NR; way++) {
+		if (!fault_key[way])
+			continue;
+		snprintf(key, sizeof(key), "%s_insns", fault_key[way]);
+		if (!json_object_object_get_ex(o, key, &v))
+			return -EINVAL;
+		r->ns[way] = json_object_get_double(v);
+		snprintf(key, sizeof(key), "%s_spread_insns", fault_key[way]);
+		if (json_object_object_get_ex(o, key, &v))
+			r->spread[way] = json_object_get_double(v);
+	}
+	return 0;
+}
+
+static void print_ratios(const char *unit, const struct fault_result *r)
+{
+	if (fault_resolved(r))
+		printf("in %s: ring %.2fx, ring of addresses %.2fx", unit,
+		       fault_ratio(r, FAULT_RING), fault_ratio(r, FAULT_RING_ADDR));
+	else
+		printf("in %s: lost in the noise of page faults (%.0f each)", unit,
+		       r->ns[FAULT_NONE]);
+}
+
+static void print_key_figures(const struct body_result *body, const struct fault_result *fault,
+			      const struct fault_result *insns)
+{
+	printf("sample: %.1f ns at 16 GiB, flat hash %.1fx (zipf %.1fx); 64/1 GiB %.2fx; whole "
+	       "path ",
+	       body[1].ns[BODY_TILE], body[1].ns[BODY_FLAT] / body[1].ns[BODY_TILE],
+	       body[4].ns[BODY_FLAT] / body[4].ns[BODY_TILE],
+	       body[2].ns[BODY_TILE] / body[0].ns[BODY_TILE]);
+	print_ratios("time", fault);
+	if (insns) {
+		fputs("; ", stdout);
+		print_ratios("instructions", insns);
+	}
+	printf("; %.0f KiB per GiB touched (zipf %.0f)\n", body[1].used_kib, body[4].used_kib);
+}
+
+/* In the guest: standard output is the result. */
+static int count_insns(void)
+{
+	struct json_object *o = bench_json_new("sample");
 	struct fault_result fault = { 0 };
+	int err = bench_pin();
+
+	err = err < 0 ? err : fault_run(&fault, FAULT_ROUNDS_INSNS);
+	bench_progress_end();
+	json_object_object_add(o, "whole_path_insns", json_fault(&fault, "insns"));
+	if (err)
+		fprintf(stderr, "sample: %s\n", strerror(-err));
+	else
+		puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+	json_object_put(o);
+	return err != 0;
+}
+
+static int measure_bodies(struct json_object *list, struct body_result *body)
+{
 	size_t i;
 	int err;
 
-	libbpf_set_print(NULL);
-	err = bench_pin();
-	print_head();
-	for (i = 0; i < NR_CASES && err >= 0; i++) {
+	for (i = 0; i < NR_CASES; i++) {
 		err = body_run(&cases[i], &body[i]);
 		bench_progress_end();
 		if (err)
-			break;
+			return err;
 		print_body(&cases[i], &body[i]);
 		json_object_array_add(list, json_body(&cases[i], &body[i]));
 	}
+	return 0;
+}
+
+/* insns: what count_insns() printed, or NULL. */
+static int measure(struct json_object *o, struct json_object *insns_doc,
+		   const struct fault_result *insns)
+{
+	struct json_object *list = json_object_new_array();
+	struct body_result body[NR_CASES];
+	struct fault_result fault = { 0 };
+	int err = bench_pin();
+
 	json_object_object_add(o, "body", list);
-	err = err < 0 ? err : fault_run(&fault);
+	print_head();
+	err = err < 0 ? err : measure_bodies(list, body) ?: fault_run(&fault, FAULT_ROUNDS);
 	bench_progress_end();
 	if (err) {
 		fprintf(stderr, "sample: %s\n", strerror(-err));
-		json_object_put(o);
-		return 1;
+		return err;
 	}
-	print_fault(&fault);
-	json_object_object_add(o, "whole_path", json_fault(&fault));
-	if (bench_json_write(o, RESULT))
-		return 1;
-	print_key_figures(body, &fault);
-	return 0;
+	print_fault(&fault, "ns");
+	json_object_object_add(o, "whole_path", json_fault(&fault, "ns"));
+	if (insns) {
+		print_fault(insns, "instructions");
+		json_object_object_add(o, "in_guest", json_object_get(insns_doc));
+	}
+	err = bench_json_write(json_object_get(o), RESULT);
+	if (!err)
+		print_key_figures(body, &fault, insns);
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	struct json_object *o, *doc = NULL;
+	struct fault_result insns = { 0 };
+	int err = 0;
+
+	libbpf_set_print(NULL);
+	if (argc > 2) {
+		fputs("usage: sample [-i | FILE]\n", stderr);
+		return 2;
+	}
+	if (argc == 2 && !strcmp(argv[1], "-i"))
+		return count_insns();
+	if (argc == 2)
+		err = read_insns(argv[1], &insns, &doc);
+	if (err)
+		fprintf(stderr, "sample: %s does not have what sample -i prints\n", argv[1]);
+	o = bench_json_new("sample");
+	err = err ?: measure(o, doc, argc == 2 ? &insns : NULL);
+	json_object_put(o);
+	json_object_put(doc);
+	return err != 0;
 }
