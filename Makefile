@@ -44,7 +44,7 @@ PLUGIN := $(patsubst tools/lab/%.c,$(BUILD)/lab/%.so,$(wildcard tools/lab/emu*.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: kmod bench-migrate all help clean policies setup demo test test-programs bench-sample bench-planner bench-tools bench-quick bench
+.PHONY: kmod bench-migrate all help clean policies setup demo test test-programs bench-sample bench-planner bench-tools bench-quick bench-targets bench
 all: $(BUILD)/hypertier-load $(BUILD)/hypertier-provision policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report $(BUILD)/replay \
 	$(BUILD)/hypertier-top $(BUILD)/hypertier-heatmap
 policies: $(POLICIES)
@@ -250,6 +250,11 @@ bench-quick:
 	$(Q)tools/setup --kernels 6.12
 	$(Q)$(MAKE) --no-print-directory bench-tools
 	$(Q)tools/bench/eval quick
+
+bench-targets:
+	$(Q)tools/setup --kernels 6.12
+	$(Q)$(MAKE) --no-print-directory bench-tools
+	$(Q)tools/bench/eval -o $(BUILD)/results/targets targets
 
 bench:
 	$(Q)tools/setup --kernels all

@@ -353,6 +353,17 @@ static void tell_status(struct ht_engine *e)
 		  e->observe ? ", tiering stopped" : "");
 }
 
+/* Off once nothing is to be had from it. */
+static void glimpse(struct ht_engine *e, struct pollfd *fd)
+{
+	uint64_t expired;
+
+	if (read(fd->fd, &expired, sizeof(expired)) != sizeof(expired) || !ht_epoch_glimpse(e))
+		return;
+	close(fd->fd);
+	fd->fd = -1;
+}
+
 /* One pass of the loop; true ends it. */
 static bool step(struct ht_engine *e, struct pollfd *fd)
 {
@@ -360,7 +371,7 @@ static bool step(struct ht_engine *e, struct pollfd *fd)
 	uint64_t expired;
 	int err;
 
-	if (poll(fd, 3, ht_notify_timeout(&e->notify)) < 0 && errno != EINTR) {
+	if (poll(fd, 4, ht_notify_timeout(&e->notify)) < 0 && errno != EINTR) {
 		e->err = -errno;
 		return true;
 	}
@@ -373,6 +384,8 @@ static bool step(struct ht_engine *e, struct pollfd *fd)
 		ht_control_serve(e->control_fd, ht_swap_control, e);
 	if (e->unload)
 		return true;
+	if (fd[3].revents & POLLIN)
+		glimpse(e, &fd[3]);
 	if (read(fd[1].fd, &expired, sizeof(expired)) != sizeof(expired))
 		return false;
 	if (expired > 1)
@@ -426,11 +439,14 @@ static void report_end(struct ht_engine *e)
 
 int ht_engine_loop(struct ht_engine *e)
 {
-	struct pollfd fd[3] = { { .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN } };
+	struct pollfd fd[4] = {
+		{ .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN }
+	};
 
 	fd[0].fd = e->signal_fd;
 	fd[2].fd = e->control_fd;
 	fd[1].fd = epoch_timer(e->cfg->epoch_ms);
+	fd[3].fd = epoch_timer(e->cfg->epoch_ms / HT_GLIMPSES);
 	if (fd[1].fd < 0) {
 		e->err = -errno;
 		pr_err("cannot set up the epoch timer: %s", strerror(errno));
@@ -441,6 +457,7 @@ int ht_engine_loop(struct ht_engine *e)
 		report_end(e);
 	}
 	close(fd[1].fd);
+	close(fd[3].fd);
 	return e->err ? HT_RC_ERROR : HT_RC_OK;
 }
 

@@ -120,6 +120,12 @@ void ht_engine_stop(struct ht_engine *e);
 
 /* epoch.c: one epoch. 0 or a negative errno after which the loop cannot go on. */
 int ht_epoch_run(struct ht_engine *e);
+/*
+ * Between epochs, so many times in one, until it returns true: are there samples yet, that more may be
+ * taken at once?
+ */
+#define HT_GLIMPSES 8
+bool ht_epoch_glimpse(struct ht_engine *e);
 /* Its first step: lets the source deliver, reads the sampler's counters. */
 int ht_epoch_samples(struct ht_engine *e);
 /* Its second half: ranges, policy, plan, moves, aging. Spaces and heat are up to date. */

@@ -51,6 +51,9 @@
  */
 #define RESERVE_SHARE 128
 
+/* Of an epoch for moving, which leaves the rest for everything else. */
+#define MOVE_SHARE 0.75
+
 uint64_t ht_cpu_ns(void)
 {
 	struct timespec ts;
@@ -465,8 +468,7 @@ static uint64_t act(struct ht_engine *e)
 		.tiers = &e->tiers,
 		.roots = e->roots,
 		.epoch = e->epoch,
-		/* Half an epoch for moving leaves the other half for everything else. */
-		.deadline_ns = ht_now_ns() + e->cfg->epoch_ms * 500000ULL,
+		.deadline_ns = ht_now_ns() + e->cfg->epoch_ms * 1000000ULL * MOVE_SHARE,
 		.dry_run = e->cfg->dry_run || e->nr_tiers < 2,
 	};
 
@@ -512,21 +514,8 @@ static uint64_t dense_most(const struct ht_engine *e)
 	return (uint64_t)DENSE_RATE * e->cfg->epoch_ms / 1000;
 }
 
-static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
+static void set_density(struct ht_engine *e, unsigned int density)
 {
-	const struct ht_metrics *m = &e->metrics, *b = &e->before;
-	struct ht_pace_epoch epoch = {
-		.samples = m->samples_counted - b->samples_counted,
-		.due = m->samples_due - b->samples_due,
-		.lost = m->samples_lost - b->samples_lost,
-		.throttled = e->throttled - e->throttled_before,
-		.moved = moved,
-		.budget = budget_per_epoch(e),
-		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
-		.most = dense_most(e),
-		.shifted = shifted,
-	};
-	unsigned int density = ht_pace_next(&e->pace, &epoch);
 	uint64_t former = e->source->period;
 	int err;
 
@@ -541,6 +530,46 @@ static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
 	}
 	follow_period(e, (double)former / e->source->period);
 	pr_debug("epoch %u: %u samples in the place of one", e->epoch, density);
+}
+
+static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
+{
+	const struct ht_metrics *m = &e->metrics, *b = &e->before;
+	struct ht_pace_epoch epoch = {
+		.samples = m->samples_counted - b->samples_counted,
+		.due = m->samples_due - b->samples_due,
+		.lost = m->samples_lost - b->samples_lost,
+		.throttled = e->throttled - e->throttled_before,
+		.moved = moved,
+		.budget = budget_per_epoch(e),
+		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
+		.most = dense_most(e),
+		.shifted = shifted,
+	};
+
+	set_density(e, ht_pace_next(&e->pace, &epoch));
+}
+
+/*
+ * Nothing is known of any memory at first, so the first samples make it dense: by their number in a
+ * part of an epoch, as far as they can be afforded.
+ */
+bool ht_epoch_glimpse(struct ht_engine *e)
+{
+	uint64_t before = e->metrics.samples_counted;
+	struct ht_pace_epoch part = { .most = dense_most(e) / HT_GLIMPSES };
+
+	if (e->pace.max == 1 || e->pace.dense || e->pace.known)
+		return true;
+	if (ht_source_epoch(e->source, &e->targets) || read_sampler_stats(e))
+		return false;
+	part.samples = e->metrics.samples_counted - before;
+	if (part.samples) {
+		part.pages = (e->heat.mem.nr_tiles - 1 - ht_heatmap_free_tiles(&e->heat)) *
+			     (uint64_t)HT_TILE_PAGES;
+		set_density(e, ht_pace_next(&e->pace, &part));
+	}
+	return e->pace.dense;
 }
 
 static void learn_from_waste(struct ht_engine *e, uint64_t moved, uint64_t wasted)
