@@ -58,15 +58,29 @@ struct ctx {
 };
 
 /* Equal scores: what is in the faster tier already goes first, so that it stays. */
+/*
+ * Of memory without heat the longest idle is the coldest: what is young has not shown what it will
+ * be, and may be gone with its process before it is moved.
+ */
+static int cmp_idle(const struct ht_range *x, const struct ht_range *y)
+{
+	if (x->heat || y->heat || x->idle == y->idle)
+		return 0;
+	return x->idle < y->idle ? -1 : 1;
+}
+
 static int cmp_order(const void *a, const void *b, void *arg)
 {
 	const struct ht_ranges *rs = arg;
 	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
 	const struct ht_range *x = &rs->range[i], *y = &rs->range[j];
+	int idle = cmp_idle(x, y);
 	uint64_t fx, fy;
 
 	if (x->score != y->score)
 		return x->score > y->score ? -1 : 1;
+	if (idle)
+		return idle;
 	fx = (uint64_t)x->fast_pages * y->pages;
 	fy = (uint64_t)y->fast_pages * x->pages;
 	if (fx != fy)
@@ -430,7 +444,7 @@ static uint64_t missing(const struct ht_plan_params *par, unsigned int tier)
  * while, and then half as dense as memory is on average, if that.
  */
 #define COLD_SHARE 0.5
-#define COLD_EPOCHS 4
+#define COLD_EPOCHS 2
 
 static bool is_cold(const struct ctx *c, const struct unit *u)
 {

@@ -558,29 +558,34 @@ static int build_space(struct ht_ranges *rs, struct ht_space *s, uint32_t idx,
 	return emit(rs, &r, hm, epoch);
 }
 
-/* Both lists are in the order of spaces and addresses; a range that kept its borders got older. */
+/*
+ * Both lists are in the order of spaces and addresses. A range that kept its borders got older; one that
+ * begins in what was idle is idle for longer, wherever its borders are now.
+ */
 static void carry_over(struct ht_ranges *rs)
 {
 	size_t i, j = 0, k;
 
 	for (i = 0; i < rs->nr; i++) {
 		struct ht_range *r = &rs->range[i];
-		const struct ht_range *p = NULL;
+		const struct ht_range *p = NULL, *around = NULL;
 
 		while (j < rs->nr_prev &&
 		       (rs->prev[j].tgid < r->tgid ||
-			(rs->prev[j].tgid == r->tgid && rs->prev[j].start < r->start)))
+			(rs->prev[j].tgid == r->tgid && rs->prev[j].end <= r->start)))
 			j++;
 		for (k = j; k < rs->nr_prev && rs->prev[k].tgid == r->tgid &&
-			    rs->prev[k].start == r->start;
+			    rs->prev[k].start <= r->start;
 		     k++) {
-			if (rs->prev[k].end == r->end) {
+			if (rs->prev[k].end > r->start)
+				around = &rs->prev[k];
+			if (rs->prev[k].start == r->start && rs->prev[k].end == r->end) {
 				p = &rs->prev[k];
 				break;
 			}
 		}
 		r->age = p ? p->age + 1 : 0;
-		r->idle = r->recent ? 0 : p ? p->idle + 1 : 1;
+		r->idle = r->recent ? 0 : around ? around->idle + 1 : 1;
 	}
 }
 

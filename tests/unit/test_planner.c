@@ -507,9 +507,29 @@ static void test_room_for_what_spilled(void **state)
 	assert_int_equal(f->plan.demote, 10 * T);
 	/* It was not there long enough to be known. */
 	for (size_t i = 30; i < 60; i++)
-		f->s[0].spot[i].since = f->par.epoch - 2;
+		f->s[0].spot[i].since = f->par.epoch - 1;
 	make(f);
 	assert_int_equal(planned(f), 0);
+	finish(f);
+}
+
+/* A child's heap is as idle as its parent's, but has not been for as long, and may not be there for
+ * long. */
+static void test_longest_idle_first(void **state)
+{
+	struct fix *f = start(1);
+
+	add(f, 30, 90, 0);
+	add(f, 30, 0, 0);
+	make(f);
+	make(f);
+	tu_add_spots(&f->s[1], VA, 30, 0);
+	f->nr_spaces = 2;
+	f->par.spilled_pages[0] = 8 * T;
+	make(f);
+	assert_int_equal(f->plan.demote, 8 * T);
+	for (size_t i = 0; i < f->plan.nr; i++)
+		assert_int_equal(f->plan.item[i].space, 0);
 	finish(f);
 }
 
@@ -1053,6 +1073,7 @@ int main(void)
 		cmocka_unit_test(test_reserve_is_kept),
 		cmocka_unit_test(test_reserve_is_refilled),
 		cmocka_unit_test(test_room_for_what_spilled),
+		cmocka_unit_test(test_longest_idle_first),
 		cmocka_unit_test(test_slow_tier_full),
 		cmocka_unit_test(test_plan_table_full),
 		cmocka_unit_test(test_hold),
