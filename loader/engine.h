@@ -94,6 +94,7 @@ struct ht_engine {
 	uint64_t throttled, throttled_before; /* events of the source so far; an epoch ago */
 	double sample_rate;		      /* counted samples per epoch, moving average */
 	uint64_t free_pages[HT_SPACE_TIERS], reserve_pages[HT_SPACE_TIERS]; /* by tier */
+	uint32_t forked_epoch; /* the last in which a target was found to have forked */
 	int nodes_err; /* what came of the last look for memory that came or went, and told */
 	uint64_t spilled_pages[HT_SPACE_TIERS]; /* this epoch: see ht_plan_params */
 	struct ht_guest_port *guest_port;	/* NULL: the host is told nothing */

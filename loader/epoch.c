@@ -691,6 +691,16 @@ static void look_for_nodes(struct ht_engine *e)
 		pr_warn("cannot look for memory nodes: %s", strerror(-e->nodes_err));
 }
 
+/*
+ * A fork that is under way has mapped pages before anybody is told: while targets fork, one more process
+ * than is known may map what they share.
+ */
+static int settle_shares(struct ht_engine *e)
+{
+	e->sharing.forking = e->forked_epoch && e->epoch - e->forked_epoch < 2;
+	return ht_sharing_settle(&e->sharing, e->space, e->nr_space);
+}
+
 int ht_epoch_run(struct ht_engine *e)
 {
 	const double *ms = e->stages.ms;
@@ -703,7 +713,7 @@ int ht_epoch_run(struct ht_engine *e)
 	stage(&e->stages);
 	err = err ?: ht_heatmap_collect(&e->heat);
 	err = err ?: ht_follow_epoch(e);
-	err = err ?: ht_sharing_settle(&e->sharing, e->space, e->nr_space);
+	err = err ?: settle_shares(e);
 	if (err)
 		return err;
 	stage(&e->stages);

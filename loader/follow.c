@@ -138,6 +138,8 @@ static void handle(struct ht_engine *e, const struct ht_target *t,
 	struct ht_target clear = *t;
 	uint32_t key = t->tgid;
 
+	if (t->flags & HT_TARGET_FORKED)
+		e->forked_epoch = e->epoch;
 	if (t->flags & HT_TARGET_EXITED) {
 		if (ht_targets_remove(&e->targets, t->tgid, ev) == -ENOENT)
 			drop_unseen(e, t->tgid);

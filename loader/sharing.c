@@ -104,6 +104,7 @@ static int gather(struct ht_sharing *sh, const struct ht_space *s, uint32_t idx)
 /* Whoever begins or ceases to hold the pages of a spot has other pages than before. */
 static void appoint(struct ht_sharing *sh, struct ht_space *s, uint32_t idx)
 {
+	uint32_t nr;
 	size_t k;
 
 	for (k = 0; k < s->nr; k++) {
@@ -117,7 +118,8 @@ static void appoint(struct ht_sharing *sh, struct ht_space *s, uint32_t idx)
 		}
 		if (!holds)
 			continue;
-		sp->sharers = share->nr < UINT16_MAX ? share->nr : UINT16_MAX;
+		nr = share->nr + sh->forking;
+		sp->sharers = nr < UINT16_MAX ? nr : UINT16_MAX;
 		share->spot = sp;
 		share->heat = share->listed = sp->heat;
 	}

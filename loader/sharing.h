@@ -28,6 +28,8 @@ struct ht_share {
 struct ht_sharing {
 	struct ht_share *share; /* hashed by va */
 	size_t nr, cap;		/* in use; in all, a power of two */
+	unsigned int forking;	/* the caller's: processes that map what their parent does, and are
+				   not known yet */
 };
 
 void ht_sharing_free(struct ht_sharing *sh);

@@ -117,6 +117,22 @@ static void test_one_holds(void **state)
 	finish(f);
 }
 
+/* Whom a fork is making just now maps the pages already. */
+static void test_forking(void **state)
+{
+	struct fix *f = start(0);
+
+	f->sh.forking = 1;
+	settle(f, 4);
+	assert_int_equal(f->s[0].spot[0].sharers, 5);
+	settle(f, 1);
+	assert_int_equal(f->s[0].spot[0].flags & HT_SPOT_HOLDS, 0);
+	f->sh.forking = 0;
+	settle(f, 4);
+	assert_int_equal(f->s[0].spot[0].sharers, 4);
+	finish(f);
+}
+
 /* What is new may share: it is not known yet. */
 static void test_new_spots(void **state)
 {
@@ -241,6 +257,7 @@ int main(void)
 		cmocka_unit_test(test_alone),	  cmocka_unit_test(test_one_holds),
 		cmocka_unit_test(test_new_spots), cmocka_unit_test(test_holders_change),
 		cmocka_unit_test(test_heat),	  cmocka_unit_test(test_detail),
+		cmocka_unit_test(test_forking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
