@@ -52,9 +52,10 @@ static int clear(struct ht_sharing *sh)
 
 static int grow(struct ht_sharing *sh)
 {
-	struct ht_sharing larger = { .cap = 2 * sh->cap, .nr = sh->nr };
+	struct ht_sharing larger = *sh;
 	size_t i;
 
+	larger.cap *= 2;
 	larger.share = calloc(larger.cap, sizeof(*larger.share));
 	if (!larger.share)
 		return -ENOMEM;
