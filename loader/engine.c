@@ -358,7 +358,7 @@ static void glimpse(struct ht_engine *e, struct pollfd *fd)
 {
 	uint64_t expired;
 
-	if (read(fd->fd, &expired, sizeof(expired)) != sizeof(expired) || !ht_epoch_glimpse(e))
+	if (read(fd->fd, &expired, sizeof(expired)) != sizeof(expired) || !ht_pacer_glimpse(e))
 		return;
 	close(fd->fd);
 	fd->fd = -1;

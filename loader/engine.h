@@ -121,18 +121,22 @@ void ht_engine_stop(struct ht_engine *e);
 
 /* epoch.c: one epoch. 0 or a negative errno after which the loop cannot go on. */
 int ht_epoch_run(struct ht_engine *e);
+/* Its first step: lets the source deliver, reads the sampler's counters. */
+int ht_epoch_samples(struct ht_engine *e);
+/* Of that, the sampler's counters alone. */
+int ht_epoch_read_stats(struct ht_engine *e);
+/* Its second half: ranges, policy, plan, moves, aging. Spaces and heat are up to date. */
+int ht_epoch_decide(struct ht_engine *e);
+/* The defaults of what adapts itself. */
+void ht_epoch_init(struct ht_engine *e);
+/* pacer.c: what comes of an epoch in which so many 4 KiB pages moved, of so many that might have. */
+void ht_pacer_epoch(struct ht_engine *e, uint64_t moved, uint64_t budget, bool shifted);
 /*
  * Between epochs, so many times in one, until it returns true: are there samples yet, that more may be
  * taken at once?
  */
 #define HT_GLIMPSES 8
-bool ht_epoch_glimpse(struct ht_engine *e);
-/* Its first step: lets the source deliver, reads the sampler's counters. */
-int ht_epoch_samples(struct ht_engine *e);
-/* Its second half: ranges, policy, plan, moves, aging. Spaces and heat are up to date. */
-int ht_epoch_decide(struct ht_engine *e);
-/* The defaults of what adapts itself. */
-void ht_epoch_init(struct ht_engine *e);
+bool ht_pacer_glimpse(struct ht_engine *e);
 /* follow.c */
 int ht_follow_start(struct ht_engine *e);
 int ht_follow_epoch(struct ht_engine *e);

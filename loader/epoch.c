@@ -69,7 +69,7 @@ void ht_epoch_init(struct ht_engine *e)
 	ht_pace_init(&e->pace, e->cfg->record ? 1 : e->cfg->burst);
 }
 
-static int read_sampler_stats(struct ht_engine *e)
+int ht_epoch_read_stats(struct ht_engine *e)
 {
 	static int nr_cpus;
 	uint32_t zero = 0;
@@ -109,7 +109,7 @@ int ht_epoch_samples(struct ht_engine *e)
 	err = e->simulated ? 0 : ht_source_epoch(e->source, &e->targets);
 	if (err)
 		pr_debug("source: %s", strerror(-err));
-	err = read_sampler_stats(e);
+	err = ht_epoch_read_stats(e);
 	if (err)
 		return err;
 	if (!e->simulated)
@@ -487,91 +487,6 @@ static double clamp(double v, double min, double max)
 	return v < min ? min : v > max ? max : v;
 }
 
-/*
- * Where fewer samples come, whatever is told in samples an epoch is too high by that much. Where
- * more do, tiles' rates rise by themselves, and with them what is known.
- */
-static void follow_period(struct ht_engine *e, double share)
-{
-	e->sample_rate *= share;
-	if (share >= 1)
-		return;
-	ht_heatmap_thin(&e->heat, share);
-	ht_outlook_thin(&e->ranges.outlook, share);
-}
-
-/*
- * Samples a second while they are many: a hundredth of a CPU, at the 0.4 us that one costs on
- * hardware, its interrupt's share included (docs/evaluation.md, "with costs"). Where the CPU is an
- * emulated one its clock says nothing of that.
- */
-#define DENSE_RATE 25000
-
-static uint64_t dense_most(const struct ht_engine *e)
-{
-	if (e->source->ops->id == HT_SRC_EMULATED)
-		return 0;
-	return (uint64_t)DENSE_RATE * e->cfg->epoch_ms / 1000;
-}
-
-static void set_density(struct ht_engine *e, unsigned int density)
-{
-	uint64_t former = e->source->period;
-	int err;
-
-	e->throttled_before = e->throttled;
-	if (density == e->source->density)
-		return;
-	err = ht_source_set_density(e->source, density);
-	if (err) {
-		pr_debug("samples come at one period: %s", strerror(-err));
-		ht_pace_init(&e->pace, 1);
-		return;
-	}
-	follow_period(e, (double)former / e->source->period);
-	pr_debug("epoch %u: %u samples in the place of one", e->epoch, density);
-}
-
-static void set_pace(struct ht_engine *e, uint64_t moved, bool shifted)
-{
-	const struct ht_metrics *m = &e->metrics, *b = &e->before;
-	struct ht_pace_epoch epoch = {
-		.samples = m->samples_counted - b->samples_counted,
-		.due = m->samples_due - b->samples_due,
-		.lost = m->samples_lost - b->samples_lost,
-		.throttled = e->throttled - e->throttled_before,
-		.moved = moved,
-		.budget = budget_per_epoch(e),
-		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
-		.most = dense_most(e),
-		.shifted = shifted,
-	};
-
-	set_density(e, ht_pace_next(&e->pace, &epoch));
-}
-
-/*
- * Nothing is known of any memory at first, so the first samples make it dense: by their number in a
- * part of an epoch, as far as they can be afforded.
- */
-bool ht_epoch_glimpse(struct ht_engine *e)
-{
-	uint64_t before = e->metrics.samples_counted;
-	struct ht_pace_epoch part = { .most = dense_most(e) / HT_GLIMPSES };
-
-	if (e->pace.max == 1 || e->pace.dense || e->pace.known)
-		return true;
-	if (ht_source_epoch(e->source, &e->targets) || read_sampler_stats(e))
-		return false;
-	part.samples = e->metrics.samples_counted - before;
-	if (part.samples) {
-		part.pages = (e->heat.mem.nr_tiles - 1 - ht_heatmap_free_tiles(&e->heat)) *
-			     (uint64_t)HT_TILE_PAGES;
-		set_density(e, ht_pace_next(&e->pace, &part));
-	}
-	return e->pace.dense;
-}
-
 static void learn_from_waste(struct ht_engine *e, uint64_t moved, uint64_t wasted)
 {
 	e->moved_of_late = e->moved_of_late * WASTE_KEEP + moved;
@@ -659,7 +574,7 @@ int ht_epoch_decide(struct ht_engine *e)
 	shifted = age(e);
 	account(e);
 	if (!e->simulated)
-		set_pace(e, moved, shifted);
+		ht_pacer_epoch(e, moved, budget_per_epoch(e), shifted);
 	learn_from_waste(e,
 			 e->metrics.promoted + e->metrics.demoted - e->before.promoted -
 				 e->before.demoted,

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include <hypertier/ctl.h>
@@ -150,6 +151,21 @@ static inline int env_open(struct env *e, const char *path, const struct env_siz
 		return -errno;
 	}
 	return env_set_sizes(e);
+}
+
+/* As the loader does for hardware events where the kernel has what it takes (Linux 6.2). */
+static inline int env_type_ctx(struct env *e)
+{
+	struct btf *vmlinux = btf__load_vmlinux_btf();
+	bool has = vmlinux &&
+		   btf__find_by_name_kind(vmlinux, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0;
+	struct bpf_map *m = bpf_object__find_map_by_name(e->obj, ".rodata.ctx");
+	uint32_t one = 1;
+
+	btf__free(vmlinux);
+	if (!m)
+		return -ENOENT;
+	return has ? bpf_map__set_initial_value(m, &one, sizeof(one)) : 0;
 }
 
 static inline int env_load(struct env *e)

@@ -6,7 +6,6 @@
  */
 #include "fixture.h"
 
-#include <bpf/btf.h>
 #include <linux/perf_event.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -115,20 +114,6 @@ static void test_perf_hardware(void **state)
 }
 
 /* Linux 6.1 cannot; the call that is not there must not be in the way. */
-static void type_ctx(struct env *e)
-{
-	struct btf *vmlinux = btf__load_vmlinux_btf();
-	bool has = vmlinux &&
-		   btf__find_by_name_kind(vmlinux, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0;
-	struct bpf_map *m = bpf_object__find_map_by_name(e->obj, ".rodata.ctx");
-	uint32_t one = 1;
-
-	btf__free(vmlinux);
-	assert_non_null(m);
-	if (has)
-		assert_int_equal(bpf_map__set_initial_value(m, &one, sizeof(one)), 0);
-}
-
 static void test_perf_typed(void **state)
 {
 	static const struct env_size size = { .tiles = TILES, .buckets = 128 };
@@ -136,7 +121,7 @@ static void test_perf_typed(void **state)
 
 	(void)state;
 	assert_int_equal(env_open(e, "build/policies/range.bpf.o", &size), 0);
-	type_ctx(e);
+	assert_int_equal(env_type_ctx(e), 0);
 	assert_int_equal(env_load(e), 0);
 	assert_perf(e, HT_SRC_PEBS);
 	env_close(e);

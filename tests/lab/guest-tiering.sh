@@ -71,6 +71,12 @@ sampled_densely()
 		"$(grep -o '"period":[0-9]*' "/out/$1.stats" | cut -d: -f2 | sort -n | head -n 1)"
 }
 
+# The first samples do it, before an epoch is over.
+dense_at_once()
+{
+	check "$1: samples come densely at once" 1 "$(grep -c 'epoch 0: 8 samples in the place of one' "$tmp/$1.err")"
+}
+
 run()
 {
 	regime=${1%-*} layout=${1#*-}
@@ -90,7 +96,7 @@ run()
 	wait_for 100 grep -q ready "/out/$1.log" || not_ok "$1: gups starts"
 	watch_hot $gups "$layout" "$1" &
 	# shellcheck disable=SC2086
-	load_wait "$1" $args --comm gups --json --stats 1 --stats-file "/out/$1.end" "$policy" ||
+	load_wait "$1" $args -v --comm gups --json --stats 1 --stats-file "/out/$1.end" "$policy" ||
 		{ kill $gups; return; }
 	if [ "$regime-$DUMPED" = range- ]; then
 		wait_for 30 stat_is "$1" samples_counted "> 3000"
@@ -108,6 +114,7 @@ run()
 	cp "$tmp/$1.err" "/out/$1.err"
 	counters_add_up "$1"
 	sampled_densely "$1"
+	dense_at_once "$1"
 }
 
 for r in $RUNS; do

@@ -12,8 +12,6 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
-#include <bpf/btf.h>
-
 #include "bench.h"
 #include "sample_table.h"
 #include "../../tests/bpf/env.h"
@@ -153,19 +151,6 @@ static void fault_read_tiles(struct fault *f)
 		f->read += f->env.heat[i].total;
 }
 
-/* As the loader does where the kernel has what it takes. */
-static void fault_type_ctx(struct fault *f)
-{
-	struct btf *vmlinux = btf__load_vmlinux_btf();
-	struct bpf_map *m = bpf_object__find_map_by_name(f->env.obj, ".rodata.ctx");
-	uint32_t on = 1;
-
-	if (m && vmlinux &&
-	    btf__find_by_name_kind(vmlinux, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0)
-		bpf_map__set_initial_value(m, &on, sizeof(on));
-	btf__free(vmlinux);
-}
-
 static int fault_open(struct fault *f)
 {
 	static const struct env_size size = { .tiles = 1023, .buckets = 128 };
@@ -175,8 +160,7 @@ static int fault_open(struct fault *f)
 
 	err = env_open(&f->env, "build/bench/sample.bpf.o", &size);
 	err = err ?: env_set_size(&f->env, "flat", FAULT_PAGES * 4);
-	if (!err)
-		fault_type_ctx(f);
+	err = err ?: env_type_ctx(&f->env);
 	err = err ?: env_load(&f->env) ?: page_table_init(&f->table, FAULT_PAGES * 4);
 	if (err)
 		return err;
