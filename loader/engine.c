@@ -443,6 +443,7 @@ int ht_engine_loop(struct ht_engine *e)
 		{ .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN }
 	};
 
+	ht_follow_first(e);
 	fd[0].fd = e->signal_fd;
 	fd[2].fd = e->control_fd;
 	fd[1].fd = epoch_timer(e->cfg->epoch_ms);

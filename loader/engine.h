@@ -139,6 +139,8 @@ void ht_pacer_epoch(struct ht_engine *e, uint64_t moved, uint64_t budget, bool s
 bool ht_pacer_glimpse(struct ht_engine *e);
 /* follow.c */
 int ht_follow_start(struct ht_engine *e);
+/* Targets that are there already, so that the first epoch's samples count; its end tells of errors. */
+void ht_follow_first(struct ht_engine *e);
 int ht_follow_epoch(struct ht_engine *e);
 void ht_follow_stop(struct ht_engine *e);
 /* report.c: what was found, at the start. */

@@ -279,6 +279,13 @@ int ht_follow_start(struct ht_engine *e)
 	return ht_targets_init(&e->targets, &e->cfg->sel, e->roots);
 }
 
+void ht_follow_first(struct ht_engine *e)
+{
+	struct ht_target_events ev = { .added = added, .removed = removed, .arg = e };
+
+	ht_targets_scan(&e->targets, &ev);
+}
+
 void ht_follow_stop(struct ht_engine *e)
 {
 	while (e->nr_space)

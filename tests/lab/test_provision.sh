@@ -261,8 +261,16 @@ three_phases()
 	count_moves
 	echo "# $1: phases ${began_with[$1]} to $phase ended after $SECONDS s"
 	[ $1 = divided ] || return 0
-	# The guests are at work for minutes: of three, one may meet what else the machine does.
-	got=$(printf '%s\n' "${took[@]}" | sort -n | sed -n 2p)
+	most_follow "${took[@]}"
+}
+
+# most_follow EPOCHS...: of three. One may meet what else the machine does, or a report by which another guest seemed
+# to need two MiB more: what was divided by that stays so for the ten seconds of the rules.
+most_follow()
+{
+	local got
+
+	got=$(printf '%s\n' "$@" | sort -n | sed -n 2p)
 	holds "capacity follows hot sets within $epochs epochs, most times" "$got <= $epochs && $got > 0"
 }
 
@@ -279,7 +287,7 @@ note_follow()
 followed=()
 test_follow()
 {
-	local n ms got
+	local n ms got took=()
 
 	want c
 	await 60 "the first hot set has its memory" has_enough c
@@ -289,9 +297,11 @@ test_follow()
 		want $n
 		wait_for 20 has_enough $n
 		note_follow $n
-		holds "capacity follows guest $n's hot set within $epochs epochs" "${got:-1e9} <= $epochs && ${got:-0} > 0"
+		check "capacity follows guest $n's hot set" yes "$(has_enough $n && echo yes || echo no)"
+		took+=("${got:-1000000}")
 		sleep 2
 	done
+	most_follow "${took[@]}"
 	echo "# followed after $SECONDS s"
 }
 
