@@ -44,7 +44,7 @@ PLUGIN := $(patsubst tools/lab/%.c,$(BUILD)/lab/%.so,$(wildcard tools/lab/emu*.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: kmod bench-migrate all help clean policies setup demo test test-programs bench-sample bench-planner bench-tools bench-quick bench-targets bench
+.PHONY: kmod bench-migrate all help clean policies setup demo test test-programs bench-sample bench-planner bench-tools bench-ready bench-quick bench-targets bench
 all: $(BUILD)/hypertier-load $(BUILD)/hypertier-provision policies $(WORKLOADS) $(PLUGIN) $(BUILD)/demo/report $(BUILD)/replay \
 	$(BUILD)/hypertier-top $(BUILD)/hypertier-heatmap
 policies: $(POLICIES)
@@ -224,9 +224,7 @@ $(BUILD)/tidy/%.ok: %.c .clang-tidy
 	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -W%,$(HT_CFLAGS)) -iquote loader -iquote tools/replay 2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
-bench-sample:
-	$(Q)tools/setup --kernels 6.12
-	$(Q)$(MAKE) --no-print-directory bench-tools
+bench-sample: bench-ready
 	$(Q)tools/bench/sample-lab
 	$(Q)$(BUILD)/bench/sample $(BUILD)/results/sample/insns.json
 
@@ -245,15 +243,16 @@ bench-planner: $(BUILD)/replay policies
 
 bench-tools: all $(BENCH) $(TEST_BPF)
 
-# Against the kernel's own tiering, in guests; docs/evaluation.md. A second run goes on where the first ended.
-bench-quick:
+# What a benchmark in guests needs, on a fresh machine as well: what is built depends on what is set up.
+bench-ready:
 	$(Q)tools/setup --kernels 6.12
 	$(Q)$(MAKE) --no-print-directory bench-tools
+
+# Against the kernel's own tiering, in guests; docs/evaluation.md. A second run goes on where the first ended.
+bench-quick: bench-ready
 	$(Q)tools/bench/eval quick
 
-bench-targets:
-	$(Q)tools/setup --kernels 6.12
-	$(Q)$(MAKE) --no-print-directory bench-tools
+bench-targets: bench-ready
 	$(Q)tools/bench/eval -o $(BUILD)/results/targets targets
 
 bench:

@@ -3,7 +3,6 @@
  * Has the source sample as densely as pace.c says: tells it what an epoch was like, and everything
  * that counts in samples that they mean something else from now on.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "engine.h"

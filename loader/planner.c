@@ -74,11 +74,12 @@ static int cmp_order(const void *a, const void *b, void *arg)
 	const struct ht_ranges *rs = arg;
 	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
 	const struct ht_range *x = &rs->range[i], *y = &rs->range[j];
-	int idle = cmp_idle(x, y);
 	uint64_t fx, fy;
+	int idle;
 
 	if (x->score != y->score)
 		return x->score > y->score ? -1 : 1;
+	idle = cmp_idle(x, y);
 	if (idle)
 		return idle;
 	fx = (uint64_t)x->fast_pages * y->pages;

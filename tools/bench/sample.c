@@ -92,7 +92,7 @@ static bool fault_resolved(const struct fault_result *r)
 
 static double fault_ratio(const struct fault_result *r, enum fault_way way)
 {
-	return fault_resolved(r) ? r->ns[way] / r->ns[FAULT_TILE] : NAN;
+	return r->ns[way] / r->ns[FAULT_TILE];
 }
 
 static void print_fault(const struct fault_result *r, const char *unit)
