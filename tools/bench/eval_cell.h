@@ -47,6 +47,7 @@ struct cell {
 	struct point *p; /* rows from START to STOP */
 	size_t nr;
 	double model_s, cost_s, wall_s, ops;
+	double s_per_ns; /* modelled time that a nanosecond of the slow tier's latency makes */
 	double share, access_share, last_share, last_model_s, tail_share;
 	unsigned int nr_phases;
 	double phase_share[MAX_PHASES], phase_model_s[MAX_PHASES];
@@ -204,6 +205,9 @@ static inline void find_back_to(struct cell *c, const double *goal)
 
 /* --- Cells ------------------------------------------------------------------------------------ */
 
+/* Growth of a counter over the whole run. */
+#define cell_delta(c, field) ((c)->p[(c)->nr - 1].field - (c)->p[0].field)
+
 static inline void read_phases(struct cell *c)
 {
 	struct json_object *phases = get(get(c->json, "workload"), "phases");
@@ -243,6 +247,18 @@ static inline bool pays_samples(const struct cell *c)
 	return !source || (!strncmp(source, ":emulated", 9) && !strstr(source + 9, "source"));
 }
 
+/*
+ * The model charges a miss the latency of the node that served it, so a cell's time at another
+ * latency follows from its counts. What does not: queueing, which one thread hardly meets, and that
+ * a peer which looks at latencies (an exchange has to pay) would have decided otherwise.
+ */
+static inline double seconds_per_ns(const struct cell *c)
+{
+	double overlap = num(c->json, "mlp", 1) * num(get(c->json, "workload"), "threads", 1);
+
+	return cell_delta(c, slow) / 1e9 / fmax(overlap, 1);
+}
+
 static inline void derive(struct cell *c)
 {
 	static const char *const pct[] = { "p50", "p90", "p99", "p999" };
@@ -257,6 +273,7 @@ static inline void derive(struct cell *c)
 	c->last_share = share_between(&a, z);
 	c->tail_share = share_between(&t, z);
 	c->last_model_s = z->model - a.model;
+	c->s_per_ns = seconds_per_ns(c);
 	c->cost_s = ((z->migrated - b->migrated - 512 * (z->huge - b->huge)) * COST_PAGE +
 		     (z->huge - b->huge) * COST_HUGE + (z->faults - b->faults) * COST_FAULT +
 		     pays_samples(c) * (z->samples - b->samples) * COST_SAMPLE) /
@@ -297,9 +314,6 @@ static inline void cell_free(struct cell *c)
 	free(c->p);
 	json_object_put(c->json);
 }
-
-/* Growth of a counter over the whole run. */
-#define cell_delta(c, field) ((c)->p[(c)->nr - 1].field - (c)->p[0].field)
 
 static inline double cell_wasted(const struct cell *c)
 {
