@@ -52,12 +52,12 @@ struct ctx {
 	uint64_t room;			  /* pages free above the reserve */
 	uint64_t surplus;	/* pages that victims free beyond what they were taken for */
 	double surplus_density; /* at most, of these victims */
+	double surplus_page;	/* the same of one of their pages */
 	size_t last_victim;	/* item that the surplus came from */
 	uint64_t below;		/* free pages of the next tier */
 	double mean;		/* density of all memory */
 };
 
-/* Equal scores: what is in the faster tier already goes first, so that it stays. */
 /*
  * Of memory without heat the longest idle is the coldest: what is young has not shown what it will
  * be, and may be gone with its process before it is moved.
@@ -69,6 +69,7 @@ static int cmp_idle(const struct ht_range *x, const struct ht_range *y)
 	return x->idle < y->idle ? -1 : 1;
 }
 
+/* Equal scores: what is in the faster tier already goes first, so that it stays. */
 static int cmp_order(const void *a, const void *b, void *arg)
 {
 	const struct ht_ranges *rs = arg;
@@ -272,6 +273,24 @@ static double bound(const struct ctx *c, const struct ht_range *r, int sign)
 	return was > 0 ? h / was * r->density : h * 65536 / r->pages;
 }
 
+/*
+ * Pages that were counted alike are on average as hot as was estimated, so that is what moving them
+ * gains. One of them may well be hotter or colder, and goes back when its counts tell: the fewer
+ * samples there are the more of them, and the further apart should be what is exchanged. Up to a
+ * bound, as what differs much is worth it all the same.
+ */
+#define Z_PAGE 0.5
+#define PAGE_MOST 0.35 /* of the density */
+
+static double page_bound(const struct ctx *c, const struct ht_range *r, int sign)
+{
+	double evidence = c->rs->info[r - c->rs->range].evidence;
+
+	if (!(r->flags & HT_RANGE_STRATUM))
+		return bound(c, r, sign);
+	return r->density * (1 + sign * fmin(Z_PAGE / sqrt(fmax(evidence, 1e-9)), PAGE_MOST));
+}
+
 /* Modelled nanoseconds that pages of density up save for being in the faster of two tiers. */
 static double saving(const struct ctx *c, double density, uint32_t pages, unsigned int slow,
 		     unsigned int fast)
@@ -326,6 +345,20 @@ static double unknown_density(const struct ctx *c, const struct unit *u, bool st
 	return UNKNOWN_DENSITY * (stratum ? UNKNOWN_STRATUM : 1) * c->mean * pow(UNKNOWN_KEEP, age);
 }
 
+/*
+ * The bounds of a whole range allow for its noise already; pages that were counted stand for
+ * themselves, and what is moved back of them is what page_bound() allowed for.
+ */
+#define RANGE_MARGIN_SHARE 0.5
+#define STRATUM_MARGIN 1.15
+
+static double margin_of(const struct ctx *c, const struct ht_range *r)
+{
+	if (r->flags & HT_RANGE_STRATUM)
+		return STRATUM_MARGIN;
+	return 1 + (c->par->margin - 1) * RANGE_MARGIN_SHARE;
+}
+
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -342,12 +375,18 @@ struct victims {
 	unsigned int nr;
 	uint32_t pages;
 	double heat;	     /* densities times pages, at most */
+	double page_heat;    /* densities of single pages times pages, at most */
 	struct cursor after; /* where the next search starts */
 };
 
-static bool find_victims(const struct ctx *c, const struct cursor *from, const struct ht_range *hot,
+/*
+ * Memory that is not known to be cold is passed over for good where this promotion is not hot
+ * enough for it: those that follow are less hot. It must not keep what is known from giving way.
+ */
+static bool find_victims(const struct ctx *c, struct cursor *from, const struct ht_range *hot,
 			 uint64_t need, struct victims *v)
 {
+	double least = bound(c, hot, -1) / margin_of(c, hot);
 	bool stratum = hot->flags & HT_RANGE_STRATUM;
 	struct unit u;
 
@@ -355,27 +394,27 @@ static bool find_victims(const struct ctx *c, const struct cursor *from, const s
 	v->after = *from;
 	while (v->pages < need && v->nr < MAX_VICTIMS && next_unit(c, &v->after, &u)) {
 		const struct ht_range *r = &c->rs->range[u.range];
+		double unknown = unknown_density(c, &u, stratum);
 
 		if (r->score >= hot->score)
 			return false;
+		if (unknown > 0 && least < unknown) {
+			if (!v->nr)
+				*from = v->after;
+			continue;
+		}
 		v->unit[v->nr++] = u;
 		v->pages += u.pages;
-		v->heat += fmax(bound(c, r, 1), unknown_density(c, &u, stratum)) * u.pages;
+		v->heat += fmax(bound(c, r, 1), unknown) * u.pages;
+		v->page_heat += page_bound(c, r, 1) * u.pages;
 	}
 	return v->pages >= need;
 }
 
-/*
- * The bounds of a whole range allow for its noise already; a stratum's density is a mean over pages
- * of which each may be either.
- */
-#define RANGE_MARGIN_SHARE 0.5
-
-static double margin_of(const struct ctx *c, const struct ht_range *r)
+/* Is a range hotter than what makes room for it, as a whole and page by page? */
+static bool outweighs(const struct ctx *c, const struct ht_range *hot, double density, double page)
 {
-	double over = c->par->margin - 1;
-
-	return 1 + (r->flags & HT_RANGE_STRATUM ? over : over * RANGE_MARGIN_SHARE);
+	return bound(c, hot, -1) >= margin_of(c, hot) * density && page_bound(c, hot, -1) >= page;
 }
 
 enum verdict {
@@ -391,7 +430,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	uint64_t need = u->pages - from_room - from_surplus;
 	const struct ht_range *r = &c->rs->range[u->range];
 	const struct ht_plan_params *par = c->par;
-	double gain, cost, density = 0;
+	double gain, cost, density = 0, page = c->surplus_page;
 	struct victims v = {};
 	unsigned int i;
 	int32_t me;
@@ -400,8 +439,10 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 		return FULL;
 	if (v.pages > c->below || u->pages + v.pages > c->budget || c->p->nr + v.nr + 1 > c->p->cap)
 		return FULL;
-	if (v.pages)
+	if (v.pages) {
 		density = v.heat / v.pages;
+		page = v.page_heat / v.pages;
+	}
 	gain = saving(c, bound(c, r, -1), u->pages, u->from, c->tier) -
 	       saving(c, density, need, c->tier + 1, c->tier) -
 	       saving(c, c->surplus_density, from_surplus, c->tier + 1, c->tier);
@@ -409,7 +450,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	if (par->skip_loss && par->accesses > 0 && gain < cost)
 		return NO_GAIN;
 	if (par->skip_loss && !from_room &&
-	    bound(c, r, -1) < margin_of(c, r) * (need ? density : c->surplus_density))
+	    !outweighs(c, r, need ? density : c->surplus_density, page))
 		return NO_GAIN;
 	me = c->p->nr + v.nr;
 	for (i = 0; i < v.nr; i++)
@@ -425,6 +466,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	if (v.nr) {
 		c->surplus += v.pages - need;
 		c->surplus_density = density;
+		c->surplus_page = page;
 		c->last_victim = me - 1;
 		*cold = v.after;
 	}

@@ -401,6 +401,18 @@ static int emit_tiers(struct ht_ranges *rs, const struct run *r, uint32_t epoch,
 	return n ? emit_stratum(rs, r, epoch, c, in_tier, per_page) : 0;
 }
 
+/* Those of the fastest tier and the others apart. */
+static int emit_classes(struct ht_ranges *rs, const struct run *r, uint32_t epoch, unsigned int c,
+			const struct ht_levels *h, double per_page,
+			const double factor[HT_PAGE_CLASSES])
+{
+	int err = emit_tiers(rs, r, epoch, c, h, per_page * factor[HT_PAGE_FAST], 0, 1);
+
+	return err
+		       ?: emit_tiers(rs, r, epoch, c, h, per_page * factor[HT_PAGE_SLOW], 1,
+				     HT_SPACE_TIERS);
+}
+
 static void offer_tiles(struct ht_ranges *rs, const struct run *r, const struct ht_heatmap *hm,
 			const double *est)
 {
@@ -414,23 +426,29 @@ static int emit_strata(struct ht_ranges *rs, const struct run *r, const struct h
 		       uint32_t epoch, const struct ht_levels *h, double signal)
 {
 	bool differ = ht_page_outlook_differs(&rs->pages);
-	double est[HT_LEVELS], factor[HT_PAGE_CLASSES];
+	double est[HT_LEVELS], sure[HT_LEVELS], factor[HT_PAGE_CLASSES];
 	unsigned int c;
 	int err = 0;
 
 	estimate_rates(h, signal, est);
+	/*
+	 * What a page's rate may be, given its count, has est times signal for a variance, were
+	 * rates gamma distributed: as sure as a Poisson count of so many.
+	 */
+	for (c = 0; c < HT_LEVELS; c++)
+		sure[c] = est[c] / signal;
 	scale_rates(rs, r, h, est);
 	offer_tiles(rs, r, hm, est);
 	class_factors(rs, h, est, factor);
 	for (c = 0; c < HT_LEVELS && !err; c++) {
-		if (!differ) {
+		size_t first = rs->nr;
+
+		if (differ)
+			err = emit_classes(rs, r, epoch, c, h, est[c], factor);
+		else
 			err = emit_tiers(rs, r, epoch, c, h, est[c], 0, HT_SPACE_TIERS);
-			continue;
-		}
-		err = emit_tiers(rs, r, epoch, c, h, est[c] * factor[HT_PAGE_FAST], 0, 1);
-		err = err
-			      ?: emit_tiers(rs, r, epoch, c, h, est[c] * factor[HT_PAGE_SLOW], 1,
-					    HT_SPACE_TIERS);
+		for (; first < rs->nr; first++)
+			rs->info[first].evidence = sure[c];
 	}
 	return err;
 }
@@ -559,8 +577,8 @@ static int build_space(struct ht_ranges *rs, struct ht_space *s, uint32_t idx,
 }
 
 /*
- * Both lists are in the order of spaces and addresses. A range that kept its borders got older; one that
- * begins in what was idle is idle for longer, wherever its borders are now.
+ * Both lists are in the order of spaces and addresses. A range that kept its borders got older; one
+ * that begins in what was idle is idle for longer, wherever its borders are now.
  */
 static void carry_over(struct ht_ranges *rs)
 {

@@ -37,7 +37,8 @@ struct ht_range_info {
 	uint32_t space;			  /* index of the space */
 	uint32_t first, nr;		  /* its spots */
 	uint32_t in_tier[HT_SPACE_TIERS]; /* resident 4 KiB pages of the range by tier */
-	double evidence; /* Poisson counts that its heat is as sure as, but for strata */
+	double evidence; /* Poisson counts that its heat is as sure as; of a stratum, that of a page
+			  */
 	uint16_t levels; /* strata: bit c = pages counted c times; else HT_ALL_LEVELS */
 };
 

@@ -30,12 +30,12 @@ static void test_dense_until_enough(void **state)
 		assert_int_equal(p.limit, 8);
 		epochs++;
 	}
-	assert_in_range(epochs, 20, 60); /* 2 to 6 samples a page */
+	assert_in_range(epochs, 40, 120); /* 4 to 12 samples a page */
 	/* A little more memory does not start it again, much more does. */
 	assert_int_equal(next(&p, 0, PAGES * 3 / 2), 1);
 	assert_int_equal(next(&p, 0, PAGES * 4), 8);
 	assert_int_equal(next(&p, 0, PAGES * 4), 8);
-	assert_int_equal(next(&p, PAGES * 15, PAGES * 4), 8);
+	assert_int_equal(next(&p, PAGES * 31, PAGES * 4), 8);
 	assert_int_equal(next(&p, PAGES * 2, PAGES * 4), 1);
 }
 
@@ -50,7 +50,7 @@ static void test_other_memory(void **state)
 	assert_int_equal(next(&p, PAGES * 1000, PAGES * 10), 1);
 	assert_int_equal(next(&p, 1, PAGES), 1); /* most of it has gone */
 	assert_int_equal(next(&p, 1, PAGES * 4), 4);
-	assert_int_equal(next(&p, PAGES * 15, PAGES * 4), 4);
+	assert_int_equal(next(&p, PAGES * 31, PAGES * 4), 4);
 	assert_int_equal(next(&p, PAGES * 2, PAGES * 4), 1);
 	assert_int_equal(next(&p, 0, 0), 1);
 	assert_int_equal(next(&p, 1, PAGES), 4);
