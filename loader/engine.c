@@ -23,6 +23,7 @@
 #include "guest_report.h"
 #include "knobs.h"
 #include "log.h"
+#include "own_memory.h"
 #include "prereq.h"
 #include "privs.h"
 #include "record.h"
@@ -439,10 +440,12 @@ static void report_end(struct ht_engine *e)
 
 int ht_engine_loop(struct ht_engine *e)
 {
-	struct pollfd fd[4] = {
-		{ .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN }
-	};
+	struct pollfd fd[4] = { { .events = POLLIN },
+				{ .events = POLLIN },
+				{ .events = POLLIN },
+				{ .events = POLLIN } };
 
+	ht_own_memory_slow(&e->tiers, e->roots);
 	ht_follow_first(e);
 	fd[0].fd = e->signal_fd;
 	fd[2].fd = e->control_fd;

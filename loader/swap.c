@@ -13,6 +13,7 @@
 #include "knobs.h"
 #include "log.h"
 #include "metrics.h"
+#include "own_memory.h"
 #include "swap.h"
 
 #define SETS_MAX HT_KNOBS_MAX
@@ -97,7 +98,9 @@ static int load_new(struct ht_object *o, const struct ht_engine *e, char *error,
 	};
 	int err;
 
+	ht_own_memory_default();
 	err = ht_object_load(o, &opts);
+	ht_own_memory_slow(&e->tiers, e->roots);
 	if (err)
 		snprintf(error, size,
 			 "policy '%s' was rejected by the kernel: %s (the verifier's words are in "

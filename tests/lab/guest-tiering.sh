@@ -62,13 +62,15 @@ counters_add_up()
 		"$(jget $end failed) == $(jget $end +outcomes) - $(jget $end outcomes.moved)"
 }
 
-# Eight samples in the place of one while there is much to learn: an eighth of the emulator's period, or of ours.
+# Eight samples in the place of one while there is much to learn: an eighth of the emulator's period, or of
+# ours; a quarter where the guest is so fast that the ring has no room for so many.
 sampled_densely()
 {
 	eighth=125
 	[ "$layout" != scatter ] || eighth=31
-	check "$1: samples come densely" $eighth \
-		"$(grep -o '"period":[0-9]*' "/out/$1.stats" | cut -d: -f2 | sort -n | head -n 1)"
+	least=$(grep -o '"period":[0-9]*' "/out/$1.stats" | cut -d: -f2 | sort -n | head -n 1)
+	holds "$1: samples come densely" "$least == $eighth ||
+		($least == $eighth * 2 && $(jget /out/$1.end samples_lost) > 0)"
 }
 
 # The first samples do it, before an epoch is over.
@@ -101,6 +103,7 @@ run()
 	if [ "$regime-$DUMPED" = range- ]; then
 		wait_for 30 stat_is "$1" samples_counted "> 3000"
 		maps_have_types
+		contains "the loader's own memory leaves the fast tier alone" "/proc/$loader/numa_maps" "prefer[^:]*:1"
 		DUMPED=1
 	fi
 	wait $gups
