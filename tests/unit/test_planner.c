@@ -437,6 +437,23 @@ static void test_free_memory_need_not_wait(void **state)
 	finish(f);
 }
 
+/* What is not known to be cold stays, and others that are go all the same. */
+static void test_unknown_keeps_nobody(void **state)
+{
+	struct fix *f = start(1);
+
+	f->par.margin = 1.3;
+	add(f, 10, 0, 0);
+	since(f, f->par.epoch);
+	add(f, 50, 1, 0);
+	add(f, 20, 10, 1); /* less than 3.5 times the mean */
+	make(f);
+	assert_int_equal(f->plan.promote, 20 * T);
+	for (size_t i = 0; i < f->plan.nr; i++)
+		assert_true(f->plan.item[i].spot >= 10);
+	finish(f);
+}
+
 static void test_victims_of_few_pages(void **state)
 {
 	const uint16_t few[HT_SPACE_TIERS] = { 3 };
@@ -738,6 +755,38 @@ static void test_evidence(void **state)
 	ht_plan_make(&f->plan, &f->rs, f->space, 1, &f->m.hm, &f->par);
 	assert_int_equal(planned(f), 0);
 	finish(f);
+}
+
+/* Two spots that stand for pages counted alike, as sure as so many counts of each. */
+static uint64_t exchanged_strata(uint32_t fast, uint32_t slow, double evidence)
+{
+	struct fix *f = start(1);
+	uint64_t promote;
+
+	f->par.margin = 1.3;
+	add(f, 1, fast, 0);
+	add(f, 1, slow, 1);
+	make(f);
+	for (size_t i = 0; i < f->rs.nr; i++) {
+		f->range[i].flags |= HT_RANGE_STRATUM;
+		f->rs.info[i].evidence = evidence;
+	}
+	ht_plan_make(&f->plan, &f->rs, f->space, 1, &f->m.hm, &f->par);
+	promote = f->plan.promote;
+	finish(f);
+	return promote;
+}
+
+/* Of pages that were counted alike one may be hotter, or colder, than it was estimated. */
+static void test_pages_apart(void **state)
+{
+	assert_int_equal(exchanged_strata(8, 10, 100), T);
+	assert_int_equal(exchanged_strata(8, 10, 4), 0);
+	assert_int_equal(exchanged_strata(9, 10, 100), 0); /* a margin in any case */
+	/* Not sure at all, and yet ten times as hot. */
+	assert_int_equal(exchanged_strata(1, 10, 0.1), T);
+	assert_int_equal(exchanged_strata(5, 10, 0.1), 0);
+	assert_int_equal(exchanged_strata(1, 10, 0), T);
 }
 
 /* Twice the latency, the horizon or the accesses: twice the gain. Fewer counts: less of it. */
@@ -1082,6 +1131,8 @@ int main(void)
 		cmocka_unit_test(test_uniform_stays),
 		cmocka_unit_test(test_skip_loss),
 		cmocka_unit_test(test_evidence),
+		cmocka_unit_test(test_pages_apart),
+		cmocka_unit_test(test_unknown_keeps_nobody),
 		cmocka_unit_test(test_gain_follows_the_model),
 		cmocka_unit_test(test_cold_memory_stays),
 		cmocka_unit_test(test_straddling_range),

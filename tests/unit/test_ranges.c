@@ -447,8 +447,9 @@ static void test_strata_of_mixed_memory(void **state)
 
 			assert_true(r->flags & HT_RANGE_STRATUM);
 			assert_int_equal(levels & (levels - 1), 0);
-			/* More counts, more heat. */
+			/* More counts, more heat; as sure as the count at least. */
 			assert_true(r->density / SCALE >= last);
+			assert_true(levels < 1 << 6 || f->rs.info[i].evidence >= 5);
 			last = r->density / SCALE;
 			if (levels >= 1 << 6) {
 				hot_pages += r->pages;
