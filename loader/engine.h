@@ -137,6 +137,8 @@ void ht_pacer_epoch(struct ht_engine *e, uint64_t moved, uint64_t budget, bool s
  */
 #define HT_GLIMPSES 8
 bool ht_pacer_glimpse(struct ht_engine *e);
+/* From now on so many samples come in the place of one. */
+void ht_pacer_follow(struct ht_engine *e, double share);
 /* follow.c */
 int ht_follow_start(struct ht_engine *e);
 /* Targets that are there already, so that the first epoch's samples count; its end tells of errors. */

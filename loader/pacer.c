@@ -12,7 +12,7 @@
  * Where fewer samples come, whatever is told in samples an epoch is too high by that much. Where
  * more do, tiles' rates rise by themselves, and with them what is known.
  */
-static void follow_period(struct ht_engine *e, double share)
+void ht_pacer_follow(struct ht_engine *e, double share)
 {
 	e->sample_rate *= share;
 	if (share >= 1)
@@ -49,8 +49,29 @@ static void set_density(struct ht_engine *e, unsigned int density)
 		ht_pace_init(&e->pace, 1);
 		return;
 	}
-	follow_period(e, (double)former / e->source->period);
+	ht_pacer_follow(e, (double)former / e->source->period);
 	pr_debug("epoch %u: %u samples in the place of one", e->epoch, density);
+}
+
+/*
+ * What there is to be learned, in pages. A huge page is ranked as one, and so many samples as suffice
+ * for this many pages tell as well whether its subpages differ (MIN_COUNTS in splitter.c).
+ */
+#define HUGE_PAGES 32
+
+static uint64_t pages_to_learn(const struct ht_engine *e)
+{
+	uint64_t pages = 0;
+	size_t i, k;
+
+	for (i = 0; i < e->nr_space; i++)
+		for (k = 0; k < e->space[i]->nr; k++) {
+			const struct ht_spot *sp = &e->space[i]->spot[k];
+
+			if (sp->tile)
+				pages += sp->flags & HT_SPOT_THP ? HUGE_PAGES : HT_TILE_PAGES;
+		}
+	return pages;
 }
 
 void ht_pacer_epoch(struct ht_engine *e, uint64_t moved, uint64_t budget, bool shifted)
@@ -63,7 +84,7 @@ void ht_pacer_epoch(struct ht_engine *e, uint64_t moved, uint64_t budget, bool s
 		.throttled = e->throttled - e->throttled_before,
 		.moved = moved,
 		.budget = budget,
-		.pages = (uint64_t)e->heat.nr_live * HT_TILE_PAGES,
+		.pages = pages_to_learn(e),
 		.most = dense_most(e),
 		.shifted = shifted,
 	};

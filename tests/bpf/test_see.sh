@@ -202,9 +202,31 @@ lacks "what the best share would be is not known" "$tmp/replay" '-100'
 check "a result that cannot be written, and a policy by name" 1 $?
 contains "it is said" "$tmp/replay" "cannot write /dev/full"
 
+# ---- page rates as the evaluation records them: every eighth of 1024 pages is a hundred times as hot
+{
+	printf 'HTEVCNT1\1\0\0\0\20\0\0\0\0\4\0\0\0\0\0\0'
+	head -c 24 /dev/zero
+	for ((i = 0; i < 1024; i++)); do
+		printf -v page '\\x%02x\\x%02x\\0\\0\\0\\0\\0\\0\\x%02x\\0\\0\\0' $((i & 255)) $((i >> 8)) $((i % 8 ? 1 : 100))
+		# shellcheck disable=SC2059 # bytes
+		printf "$page"
+	done
+} >"$tmp/rates"
+"$BUILD/replay" --rates "$tmp/rates" --dense 3 --samples 200 -n 30 -e 0 range >"$tmp/replay" 2>&1
+check "page rates are replayed" 0 $?
+best=$(sed -nE "s/.* of the oracle's ([0-9.]+) %.*/\1/p" "$tmp/replay")
+check "the best share is that of the hottest quarter" 94.39 "$best"
+holds "the hot pages are found" "$(sed -nE 's/.*\(([0-9.]+) % of the.*/\1/p' "$tmp/replay") > 90"
+head -c 1000 "$tmp/rates" >"$tmp/short"
+: >"$tmp/empty"
+for f in short trace empty missing; do
+	"$BUILD/replay" --rates "$tmp/$f" range >"$tmp/replay" 2>&1
+	check "no rates: $f" 1 $?
+	contains "no rates: $f: it says so" "$tmp/replay" "not counts of an evaluation|No such file"
+done
+
 # ---- hostile recordings
 hostile() { "$map" "$1" -o "$tmp/x.svg" >"$tmp/hostile" 2>&1; check "$2" 1 $?; contains "$2: it says why" "$tmp/hostile" "$3"; }
-: >"$tmp/empty"
 hostile "$tmp/empty" "an empty file" "not a recording"
 head -c 4000 /dev/urandom >"$tmp/noise"
 hostile "$tmp/noise" "noise" "not a recording"

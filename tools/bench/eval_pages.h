@@ -15,12 +15,11 @@
 #include <string.h>
 
 #include "../workload/ring.h"
+#include "eval_counts.h"
 
 #define EVAL_PAGE 4096ULL
 #define EVAL_MAX_AREAS 64
 #define EVAL_MIN_AREA (1ULL << 20)
-#define EVAL_MAX_PAGES (1ULL << 24)
-#define EVAL_MAGIC "HTEVCNT1"
 
 /* A private anonymous mapping of the workload; its pages are numbered through all areas. */
 struct eval_area {
@@ -32,13 +31,6 @@ struct eval_pages {
 	unsigned int nr_areas;
 	struct eval_area area[EVAL_MAX_AREAS];
 	uint64_t nr; /* of pages */
-};
-
-struct eval_counts_hdr {
-	char magic[8];
-	uint32_t nr_phases;
-	uint32_t period;
-	uint64_t nr_pages, records, lost, other;
 };
 
 /* Anonymous writable memory of at least EVAL_MIN_AREA; small mappings are libraries' and stacks. */

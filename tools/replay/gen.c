@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "../bench/eval_counts.h"
 #include "gen.h"
+
+#define MAX_PHASES 64
 
 /* xorshift64*, Vigna 2016. */
 static uint64_t next(struct gen *g)
@@ -62,6 +69,75 @@ static uint64_t zipf(struct gen *g)
 	}
 }
 
+static int descending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x < y) - (x > y);
+}
+
+static int read_rates(struct gen *g, FILE *f)
+{
+	uint32_t count[MAX_PHASES];
+	struct eval_counts_hdr h;
+	uint64_t vpn, i;
+
+	if (fread(&h, sizeof(h), 1, f) != 1 || memcmp(h.magic, EVAL_MAGIC, sizeof(h.magic)) ||
+	    !h.nr_phases || h.nr_phases > MAX_PHASES || !h.nr_pages || h.nr_pages > EVAL_MAX_PAGES)
+		return -EINVAL;
+	g->sum = calloc(h.nr_pages, sizeof(*g->sum));
+	g->best = calloc(h.nr_pages, sizeof(*g->best));
+	if (!g->sum || !g->best)
+		return -ENOMEM;
+	for (i = 0; i < h.nr_pages; i++) {
+		if (fread(&vpn, sizeof(vpn), 1, f) != 1 ||
+		    fread(count, sizeof(*count), h.nr_phases, f) != h.nr_phases)
+			return -EINVAL;
+		g->best[i] = count[0];
+		g->sum[i] = count[0] + (i ? g->sum[i - 1] : 0);
+	}
+	qsort(g->best, h.nr_pages, sizeof(*g->best), descending);
+	for (i = 1; i < h.nr_pages; i++)
+		g->best[i] += g->best[i - 1];
+	g->pages = h.nr_pages;
+	g->kind = GEN_RATES;
+	return g->best[h.nr_pages - 1] > 0 ? 0 : -EINVAL;
+}
+
+int gen_load_rates(struct gen *g, const char *file)
+{
+	FILE *f = fopen(file, "re");
+	int err;
+
+	if (!f)
+		return -errno;
+	err = read_rates(g, f);
+	fclose(f);
+	return err;
+}
+
+void gen_free(struct gen *g)
+{
+	free(g->sum);
+	free(g->best);
+}
+
+/* The page in whose part of the sum a random point lies. */
+static uint64_t draw_by_rate(struct gen *g)
+{
+	double at = gen_random(g) * g->sum[g->pages - 1];
+	uint64_t lo = 0, hi = g->pages - 1, mid;
+
+	while (lo < hi) {
+		mid = (lo + hi) / 2;
+		if (g->sum[mid] > at)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
 void gen_init(struct gen *g, uint64_t seed)
 {
 	g->rnd = seed * 0x9e3779b97f4a7c15ULL + 1;
@@ -119,6 +195,8 @@ uint64_t gen_draw(struct gen *g)
 			return g->pages / 4 + g->scan_pos % (g->pages - g->pages / 4);
 		}
 		return place(g, zipf(g)) % (g->pages / 4);
+	case GEN_RATES:
+		return draw_by_rate(g);
 	}
 	return 0;
 }
@@ -160,6 +238,10 @@ double gen_oracle(const struct gen *g, uint64_t pages)
 		return (1 - g->scan_share) * in_hot + g->scan_share * fmin(f, 1);
 	case GEN_GRAPH:
 		return -1; /* no closed form */
+	case GEN_RATES:
+		return pages ? g->best[(pages < g->pages ? pages : g->pages) - 1] /
+				       g->best[g->pages - 1]
+			     : 0;
 	}
 	return -1;
 }

@@ -33,17 +33,17 @@ struct replay {
 	struct ht_engine e;
 	struct ht_config cfg;
 	struct gen gen, check;
-	const char *policy, *trace, *json;
+	const char *policy, *trace, *rates, *json;
 	char *set[SETS_MAX];
 	unsigned int nr_set;
 	struct ht_playback in; /* a recording, if in.f */
 	uint64_t *tile;	       /* its tiles, sorted */
 	size_t nr_tiles;
-	uint32_t source; /* of its samples */
+	uint32_t source;	  /* of its samples */
 	uint64_t footprint, fast; /* bytes */
 	uint64_t samples;	  /* per epoch */
 	uint64_t period, seed;
-	unsigned int epochs, every;
+	unsigned int epochs, every, dense;
 	bool thp;
 	uint64_t fast_capacity; /* pages */
 	double sum_share, sum_oracle, ms_decide, ms_max;
@@ -61,6 +61,8 @@ enum {
 	OPT_SAMPLES,
 	OPT_PERIOD,
 	OPT_SEED,
+	OPT_RATES,
+	OPT_DENSE,
 	OPT_THP,
 	OPT_EPOCH,
 	OPT_BUDGET,
@@ -71,6 +73,8 @@ static const struct argp_option options[] = {
 	{ "trace", 't', "FILE", 0,
 	  "Replay this recording (hypertier-load --record) instead of a generated trace", 0 },
 	{ "gen", OPT_GEN, "KIND", 0, "gups, zipf, uniform, scan or graph (default gups)", 0 },
+	{ "rates", OPT_RATES, "FILE", 0,
+	  "Pages at the rates of a workload, from DIR/counts of tools/bench/eval", 0 },
 	{ "layout", OPT_LAYOUT, "HOW", 0, "Hot pages are contig, scatter or sparse", 0 },
 	{ "footprint", 'm', "SIZE", 0, "Memory of the workload (default 1G)", 0 },
 	{ "fast", 'f', "SIZE", 0, "Fast tier (default a quarter of the footprint)", 0 },
@@ -80,6 +84,7 @@ static const struct argp_option options[] = {
 	{ "theta", OPT_THETA, "X", 0, "Zipf exponent (default 0.99)", 0 },
 	{ "shift-every", OPT_SHIFT, "EPOCHS", 0, "The hot set moves this often", 0 },
 	{ "samples", OPT_SAMPLES, "N", 0, "Samples per epoch (default 5000)", 0 },
+	{ "dense", OPT_DENSE, "EPOCHS", 0, "The first EPOCHS have eight times as many samples", 0 },
 	{ "period", OPT_PERIOD, "N", 0, "Accesses per sample (default 4093)", 0 },
 	{ "epochs", 'n', "N", 0, "Epochs to run (default 60)", 0 },
 	{ "epoch", OPT_EPOCH, "TIME", 0, "Nominal length of an epoch (default 500ms)", 0 },
@@ -180,6 +185,12 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 		return 0;
 	case OPT_SEED:
 		r->seed = real(st, arg, 0, 1e9);
+		return 0;
+	case OPT_RATES:
+		r->rates = arg;
+		return 0;
+	case OPT_DENSE:
+		r->dense = real(st, arg, 0, 1e6);
 		return 0;
 	case OPT_THP:
 		r->thp = true;
@@ -314,10 +325,22 @@ static uint8_t tier_of_page(const struct replay *r, uint64_t page)
 	return ht_spot_tier(sp, page % HT_TILE_PAGES);
 }
 
+/* As the loader samples while there is much to learn. */
+static uint64_t samples_of_epoch(struct replay *r)
+{
+	bool dense = r->e.epoch <= r->dense;
+
+	r->e.sim_period =
+		dense && r->period > HT_PACE_BURST ? r->period / HT_PACE_BURST : r->period;
+	if (r->e.epoch == r->dense + 1 && r->dense)
+		ht_pacer_follow(&r->e, 1.0 / HT_PACE_BURST);
+	return dense ? r->samples * HT_PACE_BURST : r->samples;
+}
+
 static int generate(struct replay *r)
 {
 	struct ht_inject_rec *rec = r->e.policy->src.inject;
-	uint64_t left = r->samples;
+	uint64_t left = samples_of_epoch(r);
 	uint32_t n, i;
 	int err;
 
@@ -374,12 +397,25 @@ static int read_trace(struct replay *r)
 	return err ?: kind < 0 ? kind : kind == HT_PLAY_END;
 }
 
+static int open_rates(struct replay *r)
+{
+	int err = gen_load_rates(&r->gen, r->rates);
+
+	if (err)
+		pr_err("%s: %s", r->rates,
+		       err == -EINVAL ? "not counts of an evaluation" : strerror(-err));
+	r->footprint = (r->gen.pages + HT_TILE_PAGES - 1) / HT_TILE_PAGES * HT_TILE_SIZE;
+	return err;
+}
+
 /* The space is as large as what was sampled. */
 static int open_trace(struct replay *r)
 {
 	int err;
 
 	r->source = HT_SRC_EMULATED;
+	if (r->rates && !r->trace)
+		return open_rates(r);
 	if (!r->trace)
 		return 0;
 	err = ht_playback_open(&r->in, r->trace);
@@ -462,9 +498,9 @@ static void print_epoch(struct replay *r, double share, double oracle)
 		printf("%6s %7s %7s %7s %7s %7s %9s %9s %8s %6s %6s\n", "epoch", "true %", "oracle",
 		       "heat %", "ranges", "details", "promoted", "demoted", "wasted", "ticks",
 		       "margin");
-	printf("%6u %7.2f %7s %7.2f %7lu %7lu %9lu %9lu %8lu %6lu %6.2f\n", r->e.epoch,
-	       share * 100, best, m->fast_share * 100, m->ranges, m->details, m->promoted,
-	       m->demoted, m->wasted, m->ticks, r->e.margin);
+	printf("%6u %7.2f %7s %7.2f %7lu %7lu %9lu %9lu %8lu %6lu %6.2f\n", r->e.epoch, share * 100,
+	       best, m->fast_share * 100, m->ranges, m->details, m->promoted, m->demoted, m->wasted,
+	       m->ticks, r->e.margin);
 }
 
 static int run(struct replay *r)
@@ -538,7 +574,8 @@ static void set_defaults(struct replay *r)
 	if (!r->fast)
 		r->fast = r->footprint / 4;
 	r->fast_capacity = r->fast >> HT_PAGE_SHIFT;
-	r->gen.pages = r->footprint >> HT_PAGE_SHIFT;
+	if (!r->gen.pages)
+		r->gen.pages = r->footprint >> HT_PAGE_SHIFT;
 	if (!r->gen.hot)
 		r->gen.hot = r->gen.pages / 10;
 	r->gen.shift_every *= r->samples;
@@ -555,6 +592,7 @@ static void close_all(struct replay *r)
 	struct ht_engine *e = &r->e;
 
 	ht_playback_close(&r->in);
+	gen_free(&r->gen);
 	free(r->tile);
 	ht_plan_free(&e->plan);
 	ht_ranges_free(&e->ranges);
