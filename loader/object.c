@@ -25,7 +25,8 @@
 #include "record.h"
 
 #define VERIFIER_LINES 20
-#define OPEN_SECONDS 60 /* by the clock: a busy machine needs seconds for what takes milliseconds */
+/* By the clock: a busy machine needs seconds for what takes milliseconds. */
+#define OPEN_SECONDS 60
 
 static const char *const prog_name[HT_PROG_NR] = {
 	[HT_PROG_RANK] = "ht_rank", [HT_PROG_ADMIT] = "ht_admit", [HT_PROG_TICK] = "ht_tick",
@@ -321,6 +322,21 @@ static int share_maps(struct ht_object *o, const struct ht_object *with)
 	return 0;
 }
 
+static int place_tables(struct ht_object *o, unsigned int node)
+{
+	static const char *const table[] = { "ranges", "moves" };
+	size_t i;
+	int err = 0;
+
+	for (i = 0; !err && i < sizeof(table) / sizeof(table[0]); i++) {
+		struct bpf_map *m = bpf_object__find_map_by_name(o->obj, table[i]);
+
+		err = bpf_map__set_map_flags(m, bpf_map__map_flags(m) | BPF_F_NUMA_NODE);
+		err = err ?: bpf_map__set_numa_node(m, node);
+	}
+	return err;
+}
+
 static void autoload(struct ht_object *o, const char *name, bool on)
 {
 	struct bpf_program *p = bpf_object__find_program_by_name(o->obj, name);
@@ -367,15 +383,14 @@ static int set_generation(struct ht_object *o, uint32_t generation)
 }
 
 /*
- * A perf_event program's context with its type spares four calls a sample (Linux 6.2). Objects of an
- * older header do without.
+ * A perf_event program's context with its type spares four calls a sample (Linux 6.2). Objects of
+ * an older header do without.
  */
 static void set_typed_ctx(struct ht_object *o)
 {
 	struct btf *vmlinux = btf__load_vmlinux_btf();
 
-	if (vmlinux &&
-	    btf__find_by_name_kind(vmlinux, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0)
+	if (vmlinux && btf__find_by_name_kind(vmlinux, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0)
 		set_constant(o, ".rodata.ctx", 1);
 	btf__free(vmlinux);
 }
@@ -479,6 +494,8 @@ int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts)
 	err = err ?: choose_programs(o, opts);
 	err = err ?: set_generation(o, opts->generation);
 	err = err ?: set_recording(o, opts);
+	if (!err && opts->table_node && !opts->heat_of)
+		err = place_tables(o, opts->table_node - 1);
 	if (!err && (opts->source == HT_SRC_PEBS || opts->source == HT_SRC_IBS))
 		set_typed_ctx(o);
 	if (err) {

@@ -41,7 +41,7 @@ struct ht_object {
 	struct ht_range *ranges;   /* HT_RANGES_MAX */
 	struct ht_move *moves;	   /* HT_MOVES_MAX */
 	int map_targets;
-	int map_recording; /* ring of samples to record, -1 = none */
+	int map_recording;	     /* ring of samples to record, -1 = none */
 	int follow_fd[HT_FOLLOW_NR]; /* attachments of fork, exec, exit; 0 = none */
 	int prog[HT_PROG_NR];
 	uint64_t map_bytes;	   /* memory of all maps */
@@ -58,8 +58,12 @@ struct ht_object_opts {
 	const char *fentry_target; /* kernel function for the perf output program, NULL = leave it
 				      out */
 	const struct ht_object *heat_of; /* share the maps of this object, NULL = new maps */
-	bool record; /* samples go to the recording ring as well; follows heat_of where that is given */
+	bool record; /* samples go to the recording ring as well; follows heat_of where that is
+			given */
 	uint32_t generation; /* number by which control.generation selects this object's sampler */
+	/* 1 + node for the tables of ranges and moves, which no sample touches; 0 = any. Their
+	 * pages come from elsewhere where it has no kernel memory. */
+	unsigned int table_node;
 };
 
 /*
@@ -78,8 +82,8 @@ int ht_object_open_builtin(struct ht_object *o);
 /* Loads; on a verifier's rejection the last lines of its log are logged (-EACCES, -EINVAL, ...). */
 int ht_object_load(struct ht_object *o, const struct ht_object_opts *opts);
 /*
- * Attaches the programs that follow targets through fork, exec and exit; the object keeps them until
- * it is closed. 0 or a negative errno, logged.
+ * Attaches the programs that follow targets through fork, exec and exit; the object keeps them
+ * until it is closed. 0 or a negative errno, logged.
  */
 int ht_object_follow(struct ht_object *o);
 /* Pins the maps a person may want to read into dir, each noted in the journal first. */

@@ -279,7 +279,7 @@ static double bound(const struct ctx *c, const struct ht_range *r, int sign)
  * samples there are the more of them, and the further apart should be what is exchanged. Up to a
  * bound, as what differs much is worth it all the same.
  */
-#define Z_PAGE 0.5
+#define Z_PAGE 0.6
 #define PAGE_MOST 0.35 /* of the density */
 
 static double page_bound(const struct ctx *c, const struct ht_range *r, int sign)
