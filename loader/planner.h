@@ -34,7 +34,7 @@ struct ht_plan_params {
 	double accesses; /* accesses per epoch the heat stands for, 0 = not known */
 	double page_ns;	 /* measured cost of moving one 4 KiB page */
 	double horizon;	 /* epochs a placement is expected to last */
-	double margin;	 /* an exchange's density must rise by this factor at least, e.g. 1.1 */
+	double margin;	 /* 1.3 or more; half of what is above 1 is asked of whole ranges */
 	bool skip_loss;	 /* leave out exchanges that do not pay (the default admit) */
 	bool naive;	 /* ablation: denser than the mean goes up, in the order of addresses */
 	uint32_t epoch;
