@@ -543,8 +543,9 @@ static void end(struct pv_daemon *d)
 		bill(d, 0);
 		save(d);
 	}
-	if (d->cfg.metrics[0] && d->ticks)
-		unlink(d->cfg.metrics); /* or its last values would be taken for present ones */
+	/* Ours, or of one that was killed: its last values would be taken for present ones. */
+	if (d->cfg.metrics[0] && d->control_fd >= 0)
+		unlink(d->cfg.metrics);
 	for (i = 0; d->vm && i < d->cfg.nr_vm; i++)
 		pv_vm_free(d->vm[i]);
 	free(d->vm);
