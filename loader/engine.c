@@ -85,16 +85,6 @@ static int set_knobs(struct ht_engine *e)
 	return ht_knobs_set_all(e->policy->obj, e->cfg->set, e->cfg->nr_set, NULL);
 }
 
-/* 1 + a node of the slowest tier, where what is walked once an epoch may lie; 0 with one tier. */
-static unsigned int slow_node(const struct ht_engine *e)
-{
-	int node = -1;
-
-	if (e->nr_tiers > 1)
-		node = ht_tiers_pick_node(&e->tiers, e->roots, e->tiers.nr_tiers - 1);
-	return node < 0 ? 0 : 1 + node;
-}
-
 static int load_policy(struct ht_engine *e, enum ht_source_id source)
 {
 	struct ht_object_opts opts = {
@@ -102,11 +92,11 @@ static int load_policy(struct ht_engine *e, enum ht_source_id source)
 		.source = source,
 		.record = e->cfg->record && source != HT_SRC_EMULATED,
 		.generation = 1,
-		.table_node = slow_node(e),
 	};
-	int err;
+	int node = ht_own_memory_node(&e->tiers, e->roots), err;
 
 	ht_heatmap_size(&opts.size, tracked_bytes(e));
+	opts.table_node = node < 0 ? 0 : 1 + node;
 	err = ht_object_load(e->policy, &opts);
 	if (err && opts.fentry_target) {
 		/* Where the kernel refuses fentry (lockdown, no ftrace), single records still work.

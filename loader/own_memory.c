@@ -6,18 +6,21 @@
 #include "log.h"
 #include "own_memory.h"
 
-#define WORD_BITS (8 * sizeof(unsigned long))
-#define MAX_NODES 1024 /* as the kernel's at most */
+int ht_own_memory_node(const struct ht_tiers *t, const struct ht_roots *roots)
+{
+	return t->nr_tiers > 1 ? ht_tiers_pick_node(t, roots, t->nr_tiers - 1) : -ENOENT;
+}
 
 void ht_own_memory_slow(const struct ht_tiers *t, const struct ht_roots *roots)
 {
-	unsigned long mask[MAX_NODES / WORD_BITS] = {};
-	int node = t->nr_tiers > 1 ? ht_tiers_pick_node(t, roots, t->nr_tiers - 1) : -1;
+	int node = ht_own_memory_node(t, roots);
+	unsigned long mask;
 
-	if (node < 0 || node >= MAX_NODES)
+	if (node < 0)
 		return;
-	mask[node / WORD_BITS] = 1UL << (node % WORD_BITS);
-	if (set_mempolicy(MPOL_PREFERRED, mask, MAX_NODES))
+	mask = 1UL << node; /* below HT_MAX_NODES */
+	/* The kernel leaves out the last of so many bits. */
+	if (set_mempolicy(MPOL_PREFERRED, &mask, HT_MAX_NODES + 1))
 		pr_debug("own memory is not kept out of the fast tier: %s", strerror(errno));
 }
 

@@ -9,6 +9,8 @@
 
 #include "tiers.h"
 
+/* The node meant, where there are two tiers; else a negative errno. */
+int ht_own_memory_node(const struct ht_tiers *t, const struct ht_roots *roots);
 /* From now on, of this thread. Where that cannot be, memory comes from anywhere, as before. */
 void ht_own_memory_slow(const struct ht_tiers *t, const struct ht_roots *roots);
 void ht_own_memory_default(void);

@@ -394,10 +394,11 @@ static bool find_victims(const struct ctx *c, struct cursor *from, const struct 
 	v->after = *from;
 	while (v->pages < need && v->nr < MAX_VICTIMS && next_unit(c, &v->after, &u)) {
 		const struct ht_range *r = &c->rs->range[u.range];
-		double unknown = unknown_density(c, &u, stratum);
+		double unknown;
 
 		if (r->score >= hot->score)
 			return false;
+		unknown = unknown_density(c, &u, stratum);
 		if (unknown > 0 && least < unknown) {
 			if (!v->nr)
 				*from = v->after;
@@ -430,7 +431,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	uint64_t need = u->pages - from_room - from_surplus;
 	const struct ht_range *r = &c->rs->range[u->range];
 	const struct ht_plan_params *par = c->par;
-	double gain, cost, density = 0, page = c->surplus_page;
+	double gain, cost, density = c->surplus_density, page = c->surplus_page;
 	struct victims v = {};
 	unsigned int i;
 	int32_t me;
@@ -449,8 +450,7 @@ static enum verdict promote_unit(struct ctx *c, struct unit *u, struct cursor *c
 	cost = par->page_ns * (u->pages + need + from_surplus);
 	if (par->skip_loss && par->accesses > 0 && gain < cost)
 		return NO_GAIN;
-	if (par->skip_loss && !from_room &&
-	    !outweighs(c, r, need ? density : c->surplus_density, page))
+	if (par->skip_loss && !from_room && !outweighs(c, r, density, page))
 		return NO_GAIN;
 	me = c->p->nr + v.nr;
 	for (i = 0; i < v.nr; i++)

@@ -30,7 +30,7 @@ struct group {
 	int latency;
 	struct peer peer[MAX_PEERS];
 	unsigned int nr;
-	const struct peer *all_fast, *oracle, *first_touch, *subject, *best, *nb2;
+	const struct peer *all_fast, *oracle, *first_touch, *subject, *nb2;
 };
 
 struct report {
@@ -183,9 +183,6 @@ static inline void finish_group(struct group *g)
 	g->first_touch = find_peer(g, "first-touch", false);
 	g->subject = find_peer(g, SUBJECT, true);
 	g->nb2 = find_peer(g, "nb2", false);
-	for (unsigned int i = 0; i < g->nr; i++)
-		if (is_rival(&g->peer[i]) && (!g->best || g->peer[i].model_s < g->best->model_s))
-			g->best = &g->peer[i];
 }
 
 #endif

@@ -50,38 +50,65 @@ static inline double geomean(const struct geomean *m)
 	return m->nr ? exp(m->log / m->nr) : NAN;
 }
 
-/* With migrations, faults and samples charged to the workload, for both; the best rival may be
- * another. */
-static inline double speed_with_cost(const struct group *g)
+/* NAN for none, as the mean. */
+static inline double least(const struct geomean *m)
+{
+	return m->nr ? m->least : NAN;
+}
+
+/* Modelled at a latency of the slow tier; costs: with migrations, faults and samples charged. */
+static inline double time_at(const struct group *g, const struct peer *p, int ns, bool costs)
+{
+	return p->model_s + p->s_per_ns * (ns - g->latency) + (costs ? p->cost_s : 0);
+}
+
+/* Of the best rival, who may be another each time; INFINITY where there is none. */
+static inline double best_at(const struct group *g, int ns, bool costs)
 {
 	double best = INFINITY;
 
 	for (unsigned int i = 0; i < g->nr; i++)
 		if (is_rival(&g->peer[i]))
-			best = fmin(best, g->peer[i].model_s + g->peer[i].cost_s);
-	return best / (g->subject->model_s + g->subject->cost_s);
+			best = fmin(best, time_at(g, &g->peer[i], ns, costs));
+	return best;
 }
 
-static inline void judge_group(const struct group *g, struct geomean *m)
+/* Ours against the best rival and no tiering, and the oracle against the best rival. */
+struct speeds {
+	struct geomean best, first_touch, oracle;
+};
+
+static inline void add_speeds(struct speeds *s, const struct group *g, int ns)
 {
+	double best = best_at(g, ns, false), ours = time_at(g, g->subject, ns, false);
+
+	if (!isinf(best))
+		geomean_add(&s->best, best / ours, g->workload);
+	if (g->first_touch)
+		geomean_add(&s->first_touch, time_at(g, g->first_touch, ns, false) / ours,
+			    g->workload);
+	if (!isinf(best) && g->oracle)
+		geomean_add(&s->oracle, best / time_at(g, g->oracle, ns, false), g->workload);
+}
+
+/* What depends on more than speed. */
+struct shares {
+	struct geomean cost, steady, shift, back;
+};
+
+static inline void add_shares(struct shares *m, const struct group *g)
+{
+	double best = best_at(g, g->latency, true);
 	const struct peer *s = g->subject;
 
-	if (!s)
-		return;
-	if (g->best) {
-		geomean_add(&m[0], g->best->model_s / s->model_s, g->workload);
-		geomean_add(&m[1], speed_with_cost(g), g->workload);
-	}
+	if (!isinf(best))
+		geomean_add(&m->cost, best / time_at(g, s, g->latency, true), g->workload);
 	if (g->oracle && !strcmp(g->class, "steady"))
-		geomean_add(&m[2], s->last_share / g->oracle->last_share, g->workload);
+		geomean_add(&m->steady, s->last_share / g->oracle->last_share, g->workload);
 	if (g->oracle && !strcmp(g->class, "shift"))
-		geomean_add(&m[3], s->share / g->oracle->share, g->workload);
-	if (g->first_touch)
-		geomean_add(&m[4], g->first_touch->model_s / s->model_s, g->workload);
+		geomean_add(&m->shift, s->share / g->oracle->share, g->workload);
 	if (g->nb2 && !strcmp(g->class, "shift") && s->back_model_s > 0)
-		geomean_add(&m[5], g->nb2->back_model_s / s->back_model_s, g->workload);
-	if (g->best && g->oracle)
-		geomean_add(&m[6], g->best->model_s / g->oracle->model_s, g->workload);
+		geomean_add(&m->back, g->nb2->back_model_s / s->back_model_s, g->workload);
 }
 
 /*
@@ -108,22 +135,6 @@ static inline double slow_down(const struct report *r)
 	return pages >= 10000 ? ms * 1e6 / pages / COST_PAGE : NAN;
 }
 
-static inline double model_at(const struct group *g, const struct peer *p, int ns)
-{
-	return p->model_s + p->s_per_ns * (ns - g->latency);
-}
-
-/* The best rival may be another than at the latency that was run. */
-static inline double best_at(const struct group *g, int ns)
-{
-	double best = INFINITY;
-
-	for (unsigned int i = 0; i < g->nr; i++)
-		if (is_rival(&g->peer[i]))
-			best = fmin(best, model_at(g, &g->peer[i], ns));
-	return best;
-}
-
 /* A workload that was run at several latencies counts once: from the first of them. */
 static inline bool is_first_latency(const struct report *r, unsigned int nr)
 {
@@ -136,42 +147,33 @@ static inline bool is_first_latency(const struct report *r, unsigned int nr)
 
 static inline void judge_latency(const struct report *r, struct at_latency *at)
 {
-	struct geomean m[3] = {};
+	struct speeds s = {};
 
-	for (unsigned int i = 0; i < r->nr; i++) {
-		const struct group *g = &r->group[i];
-		double ours;
-
-		if (!g->subject || !is_first_latency(r, i))
-			continue;
-		ours = model_at(g, g->subject, at->ns);
-		if (g->best)
-			geomean_add(&m[0], best_at(g, at->ns) / ours, g->workload);
-		if (g->first_touch)
-			geomean_add(&m[1], model_at(g, g->first_touch, at->ns) / ours, g->workload);
-		if (g->best && g->oracle)
-			geomean_add(&m[2], best_at(g, at->ns) / model_at(g, g->oracle, at->ns),
-				    g->workload);
-	}
-	at->geomean = geomean(&m[0]);
-	at->least = m[0].nr ? m[0].least : NAN;
-	at->worst = m[1].nr ? m[1].least : NAN;
-	at->oracle = geomean(&m[2]);
+	for (unsigned int i = 0; i < r->nr; i++)
+		if (r->group[i].subject && is_first_latency(r, i))
+			add_speeds(&s, &r->group[i], at->ns);
+	at->geomean = geomean(&s.best);
+	at->least = least(&s.best);
+	at->worst = least(&s.first_touch);
+	at->oracle = geomean(&s.oracle);
 }
 
 static inline void judge(const struct report *r, struct key *k)
 {
-	struct geomean m[7] = {};
+	struct speeds speeds = {};
+	struct shares shares = {};
 	double wasted = 0, moved = 0, cpu = 0;
 	unsigned int n = 0;
 
 	memset(k, 0, sizeof(*k));
 	for (unsigned int i = 0; i < r->nr; i++) {
-		const struct peer *s = r->group[i].subject;
+		const struct group *g = &r->group[i];
+		const struct peer *s = g->subject;
 
-		judge_group(&r->group[i], m);
 		if (!s)
 			continue;
+		add_speeds(&speeds, g, g->latency);
+		add_shares(&shares, g);
 		wasted += s->wasted * s->moved_mib;
 		moved += s->moved_mib;
 		k->wasted_most = fmax(k->wasted_most, s->moved_mib > 4 ? s->wasted : 0);
@@ -180,19 +182,19 @@ static inline void judge(const struct report *r, struct key *k)
 		k->cpu_start_s += s->cell[0]->start_ms / 1e3;
 		n++;
 	}
-	k->geomean = geomean(&m[0]);
-	k->least = m[0].nr ? m[0].least : NAN;
-	k->least_where = m[0].where;
-	k->geomean_cost = geomean(&m[1]);
-	k->least_cost = m[1].nr ? m[1].least : NAN;
-	k->steady = geomean(&m[2]);
-	k->steady_least = m[2].nr ? m[2].least : NAN;
-	k->shift = geomean(&m[3]);
-	k->shift_least = m[3].nr ? m[3].least : NAN;
-	k->worst = m[4].nr ? m[4].least : NAN;
-	k->worst_where = m[4].where;
-	k->back_ratio = geomean(&m[5]);
-	k->geomean_oracle = geomean(&m[6]);
+	k->geomean = geomean(&speeds.best);
+	k->least = least(&speeds.best);
+	k->least_where = speeds.best.where;
+	k->worst = least(&speeds.first_touch);
+	k->worst_where = speeds.first_touch.where;
+	k->geomean_oracle = geomean(&speeds.oracle);
+	k->geomean_cost = geomean(&shares.cost);
+	k->least_cost = least(&shares.cost);
+	k->steady = geomean(&shares.steady);
+	k->steady_least = least(&shares.steady);
+	k->shift = geomean(&shares.shift);
+	k->shift_least = least(&shares.shift);
+	k->back_ratio = geomean(&shares.back);
 	k->wasted = moved > 0 ? wasted / moved : 0;
 	k->cpu = n ? cpu / n : NAN;
 	k->cpu_start_s = n ? k->cpu_start_s / n : NAN;

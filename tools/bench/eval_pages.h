@@ -170,15 +170,13 @@ static inline uint32_t *eval_counts_read(const char *file, const struct eval_pag
 
 	if (!f)
 		return NULL;
-	if (fread(&h, sizeof(h), 1, f) != 1 || memcmp(h.magic, EVAL_MAGIC, 8) || !h.nr_phases ||
-	    h.nr_phases > HT_RING_MAX_PHASES)
+	if (eval_counts_begin(f, &h))
 		goto out;
 	count = calloc(h.nr_phases * p->nr, sizeof(*count));
 	for (uint64_t i = 0; count && i < h.nr_pages; i++) {
 		int64_t page;
 
-		if (fread(&vpn, sizeof(vpn), 1, f) != 1 ||
-		    fread(row, sizeof(*row), h.nr_phases, f) != h.nr_phases)
+		if (eval_counts_next(f, &h, &vpn, row))
 			break;
 		page = eval_page_at(p, vpn * EVAL_PAGE);
 		for (unsigned int k = 0; page >= 0 && k < h.nr_phases; k++)

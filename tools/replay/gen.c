@@ -3,12 +3,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "../bench/eval_counts.h"
 #include "gen.h"
-
-#define MAX_PHASES 64
 
 /* xorshift64*, Vigna 2016. */
 static uint64_t next(struct gen *g)
@@ -78,20 +75,18 @@ static int descending(const void *a, const void *b)
 
 static int read_rates(struct gen *g, FILE *f)
 {
-	uint32_t count[MAX_PHASES];
+	uint32_t count[HT_RING_MAX_PHASES];
 	struct eval_counts_hdr h;
 	uint64_t vpn, i;
 
-	if (fread(&h, sizeof(h), 1, f) != 1 || memcmp(h.magic, EVAL_MAGIC, sizeof(h.magic)) ||
-	    !h.nr_phases || h.nr_phases > MAX_PHASES || !h.nr_pages || h.nr_pages > EVAL_MAX_PAGES)
+	if (eval_counts_begin(f, &h) || !h.nr_pages || h.nr_pages > EVAL_MAX_PAGES)
 		return -EINVAL;
 	g->sum = calloc(h.nr_pages, sizeof(*g->sum));
 	g->best = calloc(h.nr_pages, sizeof(*g->best));
 	if (!g->sum || !g->best)
 		return -ENOMEM;
 	for (i = 0; i < h.nr_pages; i++) {
-		if (fread(&vpn, sizeof(vpn), 1, f) != 1 ||
-		    fread(count, sizeof(*count), h.nr_phases, f) != h.nr_phases)
+		if (eval_counts_next(f, &h, &vpn, count))
 			return -EINVAL;
 		g->best[i] = count[0];
 		g->sum[i] = count[0] + (i ? g->sum[i - 1] : 0);

@@ -413,11 +413,6 @@ static int open_trace(struct replay *r)
 {
 	int err;
 
-	r->source = HT_SRC_EMULATED;
-	if (r->rates && !r->trace)
-		return open_rates(r);
-	if (!r->trace)
-		return 0;
 	err = ht_playback_open(&r->in, r->trace);
 	err = err ?: ht_playback_tiles(&r->in, false, &r->tile, &r->nr_tiles);
 	if (err)
@@ -433,6 +428,14 @@ static int open_trace(struct replay *r)
 	if (r->in.hdr.period)
 		r->period = r->in.hdr.period;
 	return 0;
+}
+
+static int open_input(struct replay *r)
+{
+	r->source = HT_SRC_EMULATED;
+	if (r->trace)
+		return open_trace(r);
+	return r->rates ? open_rates(r) : 0;
 }
 
 /* Share of the accesses of this moment that the fast tier would serve. */
@@ -641,7 +644,7 @@ int main(int argc, char **argv)
 		ht_policy_say_where(r.policy);
 	ht_log_set_level(HT_LOG_INFO + r.cfg.verbose);
 	ht_bpflog_start();
-	err = open_trace(&r);
+	err = open_input(&r);
 	if (!err) {
 		set_defaults(&r);
 		err = open_policy(&r);
